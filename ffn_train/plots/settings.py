@@ -48,7 +48,7 @@ def flatten(config: Mapping[str, Any]) -> dict[str, Value]:
     return {
         key.removesuffix(".name"): value
         if value is None or isinstance(value, (str, int, float))
-        else json.dumps(value)
+        else json.dumps(value, ensure_ascii=False)
         for key, value in lasting(config, "rounding", "source").items()
         if not key.startswith(without)
     }
@@ -92,18 +92,24 @@ def briefs(
     spell: Callable[[str], str] = str,
     part: Callable[[Value], Value] = lambda value: value,
 ) -> list[str]:
-    """Each value as ``brief`` writes it, or what ``part`` makes of it; those that then look the
-    same are numbered.
+    """Each value as ``brief`` writes it, or what ``part`` makes of it; of those that then look the
+    same, numbers get as many digits as tell them apart, and words are numbered.
     """
     alike: dict[str, list[Value]] = {}
     for value in sorted(set(values), key=text):
         alike.setdefault(brief(part(value), most, spell), []).append(value)
-    words = {
-        value: word + f" ({number})" * (len(same) > 1)
-        for word, same in alike.items()
-        for number, value in enumerate(same, 1)
-    }
+    words: dict[Value, str] = {}
+    for word, same in alike.items():
+        words |= zip(same, _apart(word, same) if len(same) > 1 else [word], strict=True)
     return [words[value] for value in values]
+
+
+def _apart(word: str, values: Sequence[Value]) -> Sequence[str]:
+    numbered = [f"{word} ({number})" for number, _ in enumerate(values, 1)]
+    if not all(isinstance(value, (int, float)) for value in values):
+        return numbered
+    spelled = ([f"{value:.{digits}g}" for value in values] for digits in range(5, 18))
+    return next((words for words in spelled if len({*words}) == len(words)), numbered)
 
 
 def in_words(settings: Flat) -> list[str]:

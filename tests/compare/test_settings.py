@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ffn_train.compare.metrics import STANDARD
-from ffn_train.compare.values import differing
+from ffn_train.compare.values import differing, in_brief
 from ffn_train.compare.where import conditions
 from ffn_train.config.settings import SettingError
 from ffn_train.plots.settings import flatten
@@ -25,6 +25,19 @@ def test_choices_are_named_and_what_changes_no_number_is_left_out() -> None:
     assert flat["residual.power"] == 0.5
     assert flat["model.depth"] == 3
     assert not {key.partition(".")[0] for key in flat} & {"run", "plot", "checkpoint", "threads"}
+
+
+def test_what_looks_the_same_in_brief_is_told_apart() -> None:
+    rates = [0.1, 0.1000001, 0.1000002, 0.25]
+    assert in_brief(rates, 16) == ["0.1", "0.1000001", "0.1000002", "0.25"]
+    assert in_brief([1, 1.00001, "a" * 30, "a" * 29], 9) == [
+        "1",
+        "1.00001",
+        "aaaa…aaaa (2)",
+        "aaaa…aaaa (1)",
+    ]
+    task = {"name": "table", "path": "a.csv", "target": ["Größe", "b"]}
+    assert flatten(config(task=task))["task.target"] == '["Größe", "b"]'
 
 
 def test_engines_can_be_compared_also_with_runs_older_than_the_choice() -> None:
