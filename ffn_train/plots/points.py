@@ -9,7 +9,9 @@ import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.typing import ColorType
 
+from ffn_train.plots.literal import legible, literal
 from ffn_train.plots.selection import evenly
+from ffn_train.plots.settings import briefs
 from ffn_train.plots.sheet import sample
 from ffn_train.plots.style import DASHES, INK, PALETTE
 
@@ -23,6 +25,7 @@ _MARKERS = (
     "<",
 )  # once the dashes are used up; prime to them in number
 _NAMED = 8  # numbers that the legend names one by one
+_LONGEST = 24  # letters of a value
 
 Point = Mapping[str, str]  # a setting's short name -> its value as it was written
 Group = tuple[str, list[Artist]]
@@ -34,6 +37,7 @@ def looks(points: Sequence[Point]) -> tuple[list[dict[str, Any]], list[Group]]:
     The colour shows the numeric setting with most values, in ascending order along viridis, or, if
     none is numeric, the setting with most values; the dash shows the combination of all others.
     """
+    points = _legible(points)
     varying = [key for key in points[0] if len({point[key] for point in points}) > 1]
     if not varying:
         return [{"color": INK} for _ in points], []
@@ -50,6 +54,14 @@ def looks(points: Sequence[Point]) -> tuple[list[dict[str, Any]], list[Group]]:
         handles: list[Artist] = [sample(kind, **{**dashes[kind], **unspaced}) for kind in kinds]
         groups.append((", ".join(others), handles))
     return [{"color": colours[p[lead]], **dashes[_kind(p, others)]} for p in points], groups
+
+
+def _legible(points: Sequence[Point]) -> list[Point]:
+    """The points with their values as figures show them; what differs still does."""
+    values = {key: [point[key] for point in points] for key in points[0]}
+    words = {key: map(literal, briefs(values[key], _LONGEST, legible)) for key in values}
+    shown = {key: dict(zip(values[key], words[key], strict=True)) for key in values}
+    return [{key: shown[key][value] for key, value in point.items()} for point in points]
 
 
 def _levels(points: Sequence[Point], key: str) -> list[str]:

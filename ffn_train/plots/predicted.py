@@ -58,7 +58,13 @@ def _panel(
     title: str,
     label: str,
 ) -> None:
+    """Lines and bands. The axis holds the bands too, up to three times its length without them."""
     exponent_axis(axes, *(_power(log) for log, _ in curves))
+    bands = np.concatenate([_power(each) for log, sd in curves for each in log_band(log, sd)])
+    ends = np.array(axes.get_ylim())
+    bands = np.clip(bands[np.isfinite(bands)], *(2 * ends - ends[::-1]))
+    if len(bands) and (bands.min() < ends[0] or bands.max() > ends[1]):
+        exponent_axis(axes, ends, bands)
     deepest = max(len(log) for log, _ in curves) - 1
     shade = min(0.15, 1.6 / len(curves))  # many bands one above the other stay transparent
     several = any(len(log) - 1 != deepest for log, _ in curves)

@@ -120,6 +120,24 @@ def test_looks_of_many_settings_stay_apart() -> None:
     assert points.looks([{}, {}])[1] == []
 
 
+def test_words_of_settings_are_shown_as_they_are_and_in_brief() -> None:
+    settings = [{"target": word} for word in ("$a_b$", "c" * 60 + "1", "c" * 60 + "2")]
+    _, [(_, handles)] = points.looks(settings)
+    first, *others = (str(handle.get_label()) for handle in handles)
+    assert first == r"\$a_b\$"
+    assert max(map(len, others)) < 30
+    assert len(set(others)) == 2
+
+
+def test_the_band_of_a_prediction_lies_on_the_axis() -> None:
+    narrow, wide = (
+        replace(prediction(4, 0.1), signal_gradient_sd=np.full(5, sd)) for sd in (0.2, 1.0)
+    )
+    for each, less in ((narrow, 0), (wide, 1.0**2 + 1.0)):
+        _, axes = predicted.figure("", "", "", [({}, each)]).axes
+        assert axes.get_ylim()[0] < -less / np.log(10)
+
+
 def test_a_long_reason_is_wrapped_and_stays_within_the_sheet(tmp_path: Path) -> None:
     reason = "none is verified for square orthogonal matrices without a skip path"
     run = replace(make_run(tmp_path, rectifies=False), theory=Theory({}, {"anchored": reason}))
