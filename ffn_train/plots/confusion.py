@@ -52,8 +52,8 @@ class Confusion(RunFigure):
         height = TOP + 0.06 + _NOTE + side + letters * upright + BOTTOM
         figure, (axes,) = sheet(run, "Confusion matrix", width=width, height=height)
         right, lost = int(np.trace(counts)), int((~finite).sum())
-        words = f"{right:,} of {len(finite):,} validation rows are right"
-        note(figure, words + f"; {lost:,} are not finite" * bool(lost))
+        words = f"{right:,} of {len(finite):,} validation rows {_are(right)} right"
+        note(figure, words + f"; {lost:,} {_are(lost)} not finite" * bool(lost))
         height = figure.get_size_inches()[1]
         foot = (BOTTOM + letters * upright) / height
         axes.set_position((left / width, foot, side / width, side / height))
@@ -72,6 +72,10 @@ class Confusion(RunFigure):
             _write(axes, counts, shares, 72 * cell)
         colour_bar(axes, scale, colours, "share of\nits class", within=(0, 0.32))
         return figure
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _write(axes: Axes, counts: NDArray[np.int_], shares: NDArray[np.floating], cell: float) -> None:

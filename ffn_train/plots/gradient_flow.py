@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from ffn_train.config.registry import choice
 from ffn_train.plots import expected as theory
+from ffn_train.plots.appearance import requested
 from ffn_train.plots.curves import marks, over_depth
 from ffn_train.plots.run_figure import RunFigure
 from ffn_train.plots.scales import depth_axis, log_axis, number
@@ -88,12 +89,13 @@ class GradientFlow(RunFigure):
         theory.caption(figure, run, "" if predicted is None else predicted.gaps(inside))
         _headline(figure, measures)
         steps = [sample(str(measured[row]), **look) for row, look in looks.items()]
+        only = requested.get().only_panel  # the third one has the parts, but no prediction
         right_legends(
             figure,
             axes[-1],
             ("step", steps),
-            ("part", kinds),
-            theory.legend(run),
+            ("part", kinds if only in (None, 3) else []),
+            ("", []) if only == 3 else theory.legend(run),
             ("", marks(*figure.axes)),
         )
         return figure

@@ -91,7 +91,8 @@ def _short(names: Sequence[str]) -> list[str]:
 def _panel(panel: Axes, x: Floats, true: Floats, predicted: Floats, label: str) -> None:
     """Predicted values over x, and below them how far they are from the true ones.
 
-    A prediction that is off by more than the range of the true values is marked at the edge.
+    A prediction that is off by more than the range of the true values, if they have one, is marked
+    at the edge.
     """
     order = np.argsort(x)
     x, true, predicted = x[order], true[order], predicted[order]
@@ -101,7 +102,7 @@ def _panel(panel: Axes, x: Floats, true: Floats, predicted: Floats, label: str) 
     strip = strip_below(panel, "residual")
     strip.axhline(0, zorder=3, **_IDEAL)
     residual = predicted - true
-    near = np.abs(residual) <= max(float(np.ptp(true)), 1e-300)
+    near = np.abs(residual) <= (float(np.ptp(true)) or np.inf)
     for axes, values, shown in (
         (panel, predicted, np.concatenate([true, predicted[near]])),
         (strip, residual, np.append(residual[near], 0)),

@@ -12,12 +12,15 @@ from ffn_train.plots.curves import band_entry, curve, drawn, mark, marks, over_d
 from ffn_train.plots.legs import mark_legs
 from ffn_train.plots.literal import literal
 from ffn_train.plots.scales import depth_axis, linear_axis, log_axis, step_axis
+from ffn_train.plots.settings import brief
 from ffn_train.plots.sheet import BOTTOM, RIGHT, ROW, TITLE, TOP, note, right_legends, sample, sheet
 from ffn_train.plots.style import DASHES, DOUBLE, INK, MARKERS, PALETTE, SINGLE, step_looks
 from ffn_train.runs import Measures, Run
 from ffn_train.runs.layout import TensorColumn
 from ffn_train.runs.measures import Series
 
+_LONGEST = 50  # letters of a title
+_WORDS = 20  # letters of a unit that stands beside the axis, not in the header
 _DASHES = DASHES[:3]  # once the colours are used up
 
 
@@ -29,7 +32,7 @@ def draw_quantity(run: Run, name: str) -> Figure:
     per_tensor = series.column.per == "tensor" and len(series.step) > 1
     figure, axes = sheet(
         run,
-        name.replace("_", " ").capitalize(),
+        brief(name.replace("_", " ").capitalize(), _LONGEST, str),
         width=DOUBLE if per_tensor else SINGLE,
         height=max(2.3, TOP + TITLE + BOTTOM + ROW * (_rows(series, measures) + 2)),
         panels=2 if per_tensor else 1,
@@ -40,10 +43,12 @@ def draw_quantity(run: Run, name: str) -> Figure:
         tell(axes[0], series.column.absent or "no step was measured")
         return figure
     legends = _panels(axes, series, run)
-    unit = f" ({series.column.unit})" if series.column.unit else ""
-    axes[0].set_ylabel((series.column.symbol or name) + unit)
-    if series.column.says:
-        note(figure, series.column.says)
+    unit = series.column.unit
+    beside = f" ({literal(unit)})" if unit and len(unit) < _WORDS else ""
+    axes[0].set_ylabel((series.column.symbol or name) + beside)
+    words = [series.column.says, f"In {unit}." if unit and not beside else ""]
+    if any(words):
+        note(figure, " ".join(filter(None, words)))
     right_legends(figure, axes[-1], *legends, ("", marks(*axes)))
     return figure
 

@@ -31,6 +31,11 @@ def classified(path: Path, *names: str, true: list[int], chosen: list[int]) -> R
     return load_run(path)
 
 
+def test_one_row_is_right(tmp_path: Path) -> None:
+    said = texts(figure(classified(tmp_path, "a", "b", true=[0, 1], chosen=[0, 0]), "confusion"))
+    assert "1 of 2 validation rows is right" in said
+
+
 def texts(drawn: Figure) -> list[str]:
     return [text.get_text() for text in drawn.texts]
 
@@ -47,7 +52,7 @@ def test_it_counts_and_shows_the_share_of_each_true_class(tmp_path: Path) -> Non
     assert named == ["ash", r"\$x\$ _b", "ccccc…ccccc"]
     assert (matrix.get_xlabel(), matrix.get_ylabel()) == ("predicted class", "true class")
     assert [text.get_text() for text in bar.texts] == ["share of\nits class"]
-    assert "7 of 10 validation rows are right; 1 are not finite" in texts(drawn)
+    assert "7 of 10 validation rows are right; 1 is not finite" in texts(drawn)
 
 
 @pytest.mark.parametrize("count", [2, 3, 12, 45])

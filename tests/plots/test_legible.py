@@ -22,6 +22,7 @@ from PIL import Image
 from ffn_train.config.settings import SettingError
 from ffn_train.plots import draw, figure
 from ffn_train.plots.appearance import Appearance
+from ffn_train.plots.quantity import draw_quantity
 from ffn_train.plots.style import block_look, look, step_look
 from ffn_train.runs import Run, RunError, files
 from ffn_train.runs.finding import Finding
@@ -343,6 +344,26 @@ def test_predictions_far_away_or_lost_are_marked_at_the_edge(tmp_path: Path) -> 
     assert words == ["no prediction is finite"]
 
 
+def test_predictions_of_a_single_row_are_on_the_axis(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    outputs(targets=1, rows=1).write(tmp_path)
+    assert "beyond\nthe axis" not in labels(figure(run, "predictions"))
+
+
+def test_an_odd_unit_and_a_long_one_are_read(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    for unit in ("$ a_b$", "thousandths of the usual size"):
+        series = run.measures["signal_rms"]
+        series = replace(series, column=replace(series.column, unit=unit))
+        measures = replace(run.measures, series={**run.measures.series, "signal_rms": series})
+        with look():
+            sheet = draw_quantity(replace(run, measures=measures), "signal_rms")
+            FigureCanvasAgg(sheet).draw()
+        assert_inside_and_apart(sheet)
+        said = [sheet.axes[0].get_ylabel(), *(text.get_text() for text in sheet.texts)]
+        assert unit.replace("$", r"\$") in " ".join(said)
+
+
 def test_predictions_are_left_out_where_there_are_none(tmp_path: Path) -> None:
     notes = list[str]()
     classes = make_run(tmp_path / "classes")
@@ -367,6 +388,8 @@ def test_options_of_the_looks(tmp_path: Path) -> None:
     alone = drawn_with(only_panel=3)
     assert [axes.get_title(loc="left") for axes in alone.axes] == ["(c)  skip and branch part"]
     assert alone.axes[0].yaxis.label.get_visible()
+    assert {"skip", "branch"} <= labels(alone)
+    assert not {"skip", "branch"} & labels(drawn_with(only_panel=2))
     for inches in (3.5, 7.0):
         sheet = drawn_with(inches=inches)
         assert sheet.get_size_inches()[0] == inches
