@@ -258,6 +258,16 @@ def test_unusual_numbers_are_shown_in_their_place(
     assert pixels(page, "signal_gradient")[0] > 100
 
 
+def test_where_nothing_is_finite_no_colours_have_values(small_run: Run, opened: Opened) -> None:
+    scalars = {name: column[:1] for name, column in small_run.scalars.items()}
+    scalars["clipped_norm"] = np.full(1, np.nan)
+    lost = np.full_like(small_run.measures["gradient_norm"].values[:1], np.nan)
+    measures = with_values(small_run.measures, gradient_norm=lost)
+    page = opened(run_page(replace(small_run, measures=measures, scalars=scalars)))
+    assert page.locator('[data-chart="heat_map"] .scale').count() == 0
+    assert "no step was taken" in text(page, '[data-chart="clipped"]')
+
+
 def test_nothing_is_relative_to_weights_that_are_all_zero(small_run: Run, opened: Opened) -> None:
     """As at the start of Fixup."""
     weights = small_run.measures["weight_norm"].values.copy()

@@ -82,7 +82,7 @@ class HeatMap extends Frame {
       [quantity.steps, quantity.steps.map(() => null)],
       this.plot,
     );
-    this.legend.append(...this.scale());
+    if ((this.marked ?? []).length < quantity.values.length) this.legend.append(...this.scale());
   }
 
   /** A small picture with a pixel for each cell, which is drawn stretched. */

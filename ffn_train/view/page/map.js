@@ -56,7 +56,7 @@ function trainabilityMap(runs, shown, x, y, metric, open) {
           made.style.background = `rgb(${red}, ${green}, ${blue})`;
           made.style.color = 0.299 * red + 0.587 * green + 0.114 * blue > 140 ? "#000" : "#fff";
         }
-        if (cell.lost) made.append(element("sup", {}, `×${cell.lost}`));
+        if (cell.lost && words !== "×") made.append(element("sup", {}, `×${cell.lost}`));
         return element("td", {}, made);
       }),
     ),

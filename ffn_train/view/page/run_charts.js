@@ -288,7 +288,7 @@ class RunCharts {
   /** The share of clipped updates, in bins of steps. @param {State} state @returns {Content} */
   clipped(state) {
     const flags = this.scalars.get("clipped");
-    if (!flags?.x.length) return nothing("nothing is clipped (trainer.clip)");
+    if (!flags?.x.length) return nothing(flags ? "no step was taken" : "not recorded");
     return {
       lines: [{ label: "share of updates that were clipped", ...binned(flags), ...NOW }],
       log: false,
