@@ -43,8 +43,9 @@ def _altered(cases: Sequence[Case]) -> list[str]:
 
 
 def in_words(keys: Iterable[str]) -> str:
-    """``differ in loss and task``"""
-    return f"differ in {' and '.join(sorted(map(short, keys)))}"
+    """``differ in loss, task and width``"""
+    words = sorted(map(short, keys))
+    return f"differ in {' and '.join(filter(None, [', '.join(words[:-1]), *words[-1:]]))}"
 
 
 def without_mean(

@@ -87,10 +87,11 @@ def _scores(summary: Summary) -> str:
             if symbol != main or len(values) > 1:
                 of_targets.setdefault(target, []).append(f"{symbol} {_short(value)}")
     words = [
-        f"{'' if target == ALL else f'{target}: '}{', '.join(scores)}"
+        ("" if target == ALL else f"{' '.join(target.split())}: ") + ", ".join(scores)
         for target, scores in of_targets.items()
     ]
-    more = [f"and {len(words) - LISTED} more targets"] * (len(words) > LISTED)
+    left = len(words) - LISTED
+    more = [f"and {left} more target{'s' * (left > 1)}"] * (left > 0)
     return "   ".join([*words[:LISTED], *more])
 
 
@@ -105,7 +106,7 @@ def _change(run: Run, summary: Summary, name: str) -> str:
         nothing = math.isnan(value) and flow.values[row, -1] == 0
         return f"{'0/0' if nothing else factor(value)} at step {flow.step[row]}"
 
-    return f"{quotient(start, 0)}   {quotient(end, -1)}"
+    return "   ".join(dict.fromkeys([quotient(start, 0), quotient(end, -1)]))
 
 
 def _vanished(run: Run) -> str:
