@@ -196,7 +196,7 @@ class Maps(ABC):
 
     def slope(self, field: Field) -> Scaled:
         """χ."""
-        return self.paths(field).sum * (self.v.inner * self.v.outer)
+        return self.paths(field).sum * self.v.inner * self.v.outer
 
     def kernels(self, y: Scaled, field: Field) -> BranchKernels:
         """All of the branch's kernels, of all blocks."""
@@ -213,9 +213,9 @@ class Maps(ABC):
 
         W_outᵀ W_out h is σ_o² (D/H) h plus noise that is independent between units.
         """
-        found, factor = self.returned(field), (self.v.outer * self.v.width / self.v.hidden) ** 2
-        slope = found.slope * (self.v.inner * self.v.outer)
-        return Coherent(slope, Paths(**{name: path * factor for name, path in found.paths.items()}))
+        found, factor = self.returned(field), self.v.outer * self.v.width / self.v.hidden
+        paths = {name: path * factor * factor for name, path in found.paths.items()}
+        return Coherent(found.slope * self.v.inner * self.v.outer, Paths(**paths))
 
     def coherent_kernel(self, coherent: Coherent) -> Scaled:
         """What the branch's input gets through the paths."""

@@ -161,8 +161,7 @@ def _blocks(
     scatter = climb(model, blocks, np.zeros_like(first.values))
     norms = float(np.diagonal(scatter.fresh, axis1=1, axis2=2).mean(axis=1).sum())
     variance = float(scatter.spreads[-1].max())
-    finite = all(np.isfinite(forward.output.values).all() for forward in blocks)
-    if not finite or np.isnan(variance):
+    if not np.isfinite(blocks.output.values).all() or np.isnan(variance):
         return Unpredicted("the weights are so large that its numbers leave float64's range")
     why = refusal(Case(model, not init.independent, anchored, norms, variance))
     return Unpredicted(why) if why else (branch, blocks, scatter)

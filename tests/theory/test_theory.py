@@ -236,8 +236,7 @@ def test_where_nothing_is_derived_there_is_a_reason() -> None:
         "gated blocks": {"block": "swiglu", "residual": "identity", "depth": 40},
         "fewer than 5 features": {"norm": "pre_rms", "residual": "identity", "width": 4},
         "the norms' scales": {"norm": "post_rms", "depth": 100},
-        "leave float64's range": {"init": {"name": "normal", "inner": 1e200}},
-        "numbers leave float64": {"init": {"name": "normal", "inner": 1e90}, "activation": "gelu"},
+        "leave float64's range": {"init": {"name": "lecun", "bias_std": 1e150}},
     }
     for words, choices in reasons.items():
         prediction = predict(*stack(**{"depth": 3, **choices}), MSE(), x, targets)

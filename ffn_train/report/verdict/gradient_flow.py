@@ -263,8 +263,8 @@ def _remedies(evidence: Evidence) -> list[str]:
         return []
     names = {group: evidence.run.section(group).get("name", "none") for group in GROUPS}
     found = settings(residual, evidence.run.measures.depth, **names)
-    large = skips(evidence) and evidence.branch_variance > LARGE
-    return ["init=lecun", *found] if large and names["init"] != "lecun" else found
+    large = evidence.branch_variance > LARGE and names["init"] != "lecun"
+    return ["init=lecun", *found] if large else found
 
 
 def cause(evidence: Evidence) -> str:
