@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ffn_train.compare.likeness import in_words
 from ffn_train.compare.metrics import STANDARD
 from ffn_train.compare.values import differing, in_brief
 from ffn_train.compare.where import conditions
@@ -38,6 +39,12 @@ def test_what_looks_the_same_in_brief_is_told_apart() -> None:
     ]
     task = {"name": "table", "path": "a.csv", "target": ["Größe", "b"]}
     assert flatten(config(task=task))["task.target"] == '["Größe", "b"]'
+
+
+def test_settings_that_differ_are_listed_as_in_a_sentence() -> None:
+    assert in_words(["model.width"]) == "differ in width"
+    assert in_words(["task", "loss"]) == "differ in loss and task"
+    assert in_words(["task", "loss", "model.width"]) == "differ in loss, task and width"
 
 
 def test_engines_can_be_compared_also_with_runs_older_than_the_choice() -> None:
