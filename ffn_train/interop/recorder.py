@@ -255,14 +255,12 @@ class Recorder(Recording):
         self._logger.log(row, values)
 
     def save_weights(self, arrays: Mapping[str, ArrayLike]) -> None:
-        """Write all tensors by name to weights.safetensors; bfloat16 and the like as float32."""
+        """Write all tensors by name to weights.safetensors; bfloat16 and the like as float32, what
+        is longer than float64 as that. Raises SettingError.
+        """
         if self._open is None:
             raise SettingError(f"path={self.path} is closed: no weights can follow")
-        whole = {name: np.asarray(array) for name, array in arrays.items()}
-        for name, array in whole.items():
-            if np.iscomplexobj(array):
-                raise SettingError(f"weights: {name} is complex; save its real and imaginary parts")
-        whole = {k: v if v.dtype.kind in "fiu" else v.astype(np.float32) for k, v in whole.items()}
+        whole = {name: _weights(name, array) for name, array in arrays.items()}
         for tensor in self._layout.tensors:
             shape = whole[tensor.name].shape if tensor.name in whole else None
             if shape != tensor.shape:
@@ -346,6 +344,20 @@ class Recorder(Recording):
 def _real(array: Array) -> Floats:
     """The array in float64, |z| for complex numbers, whose norm is the same."""
     return np.asarray(np.abs(array) if np.iscomplexobj(array) else array, np.float64)
+
+
+def _weights(name: str, values: ArrayLike) -> Array:
+    """A tensor in one of the file's dtypes. Raises SettingError."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "fiuc":
+            array = array.astype(np.float32)
+    except (TypeError, ValueError, RuntimeError) as error:  # the last is PyTorch's
+        reason = first_line(error)
+        raise SettingError(f"weights: {name} does not hold numbers: {reason}") from None
+    if array.dtype.kind == "c":
+        raise SettingError(f"weights: {name} is complex; save its real and imaginary parts")
+    return array.astype(np.float64) if array.dtype.itemsize > 8 else array
 
 
 def say(line: str) -> None:

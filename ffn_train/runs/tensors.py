@@ -21,7 +21,8 @@ def pieces(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> list[by
     for arrays of one dtype.
     """
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
-    arrays = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
+    little = {name: array.dtype.newbyteorder("<") for name, array in tensors.items()}
+    arrays = {name: np.asarray(tensors[name], little[name], "C") for name in sorted(tensors)}
     end = 0
     for name, array in arrays.items():
         start, end = end, end + array.nbytes

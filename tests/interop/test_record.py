@@ -584,6 +584,22 @@ def test_complex_numbers_count_by_their_size_or_are_refused(dtype: Any, tmp_path
     assert read.provenance.dtype == ("float64" if dtype == np.complex128 else "float32")
 
 
+def test_weights_of_any_numbers_are_read_again(tmp_path: Path) -> None:
+    class Traced:  # as a tensor of PyTorch that needs its gradient
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+            raise RuntimeError("it has no array")
+
+    W = {name: np.full(shape, 0.5, np.longdouble) for name, shape in SHAPES.items()}
+    with begin(tmp_path / "run") as run:
+        run.log(0, {"loss": 1.0})
+        with pytest.raises(SettingError, match="weights: embed does not hold numbers: it has no"):
+            run.save_weights({**W, "embed": Traced()})
+        run.save_weights(W)
+    for array in load_run(run.path).weights().values():
+        assert array.dtype == np.float64
+        assert (array == 0.5).all()
+
+
 def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
     config = {"width": np.int64(3), "rate": np.float32(0.5), "seed": np.int32(4), "on": np.True_}
     entropy = {**ENTROPY, "every": np.int64(2)}
