@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Inline:
     """A page that a notebook shows in a frame; the output holds all of it and fetches nothing."""
 
-    page: str
+    page: str = field(repr=False)
     height: int = 900  # pixels
 
     def _repr_html_(self) -> str:

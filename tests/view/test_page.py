@@ -119,6 +119,7 @@ def test_a_page_admits_its_own_style_and_scripts_alone(kind: Any) -> None:
 def test_a_notebook_shows_the_whole_page_in_a_frame(small_run: Run) -> None:
     shown = load_run(small_run.path).view()
     assert isinstance(shown, Inline)
+    assert repr(shown) == "Inline(height=900)"
     frame = shown._repr_html_()
     assert re.search(r'srcdoc="[^"]*Content-Security-Policy[^"]*"', frame)
     assert "src=" not in frame.replace("srcdoc=", "").partition(">")[0]
