@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, cast
@@ -23,6 +25,7 @@ from ffn_train.config.settings import SettingError, check, defaults, one_of, sho
 
 Config = dict[str, Any]
 IN_PROCESS = "basic"  # Hydra's default launcher
+_composing = threading.Lock()  # Hydra composes one configuration at a time
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,6 @@ def _compose(overrides: Sequence[str]) -> tuple[Config, Config, Config]:
     Raises SettingError.
     """
     from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
     from omegaconf import OmegaConf
 
     typed = [text for text in overrides if not text.startswith(CONFIG_DIR)]
@@ -99,7 +101,7 @@ def _compose(overrides: Sequence[str]) -> tuple[Config, Config, Config]:
     declare(hydra_overrides)
     elsewhere = [search_path(directories)] if directories else []
     try:
-        with one_line_errors(), initialize_config_dir(str(CONF), **hydra_defaults()):
+        with one_line_errors(), _initialized():
             config = hydra_compose(
                 "config", [*hydra_overrides, *elsewhere], return_hydra_config=True
             )
@@ -125,6 +127,22 @@ def _compose(overrides: Sequence[str]) -> tuple[Config, Config, Config]:
         if group in resolved and group not in hydra["runtime"]["choices"]:
             raise SettingError(f"{group} is a list in a preset, where one choice is meant")
     return hydra, written, resolved
+
+
+@contextmanager
+def _initialized() -> Iterator[None]:
+    """Hydra for this thread's configuration, beside that of a program which Hydra has started."""
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    with _composing:
+        before = GlobalHydra.instance().hydra
+        GlobalHydra.instance().clear()
+        try:
+            with initialize_config_dir(str(CONF), **hydra_defaults()):
+                yield
+        finally:
+            GlobalHydra.instance().hydra = before
 
 
 def complete(words: Sequence[str]) -> None:

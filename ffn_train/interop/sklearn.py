@@ -6,7 +6,6 @@ Needs the extra ``sklearn``.
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -64,7 +63,6 @@ TAKEN = {  # keys that no override may set, and what sets them
     **dict.fromkeys(("task.path", "task.target", "task.classes"), "fit(X, y)"),
 }
 _composed = lru_cache(16)(compose)
-_composing = threading.Lock()  # Hydra composes one configuration at a time
 
 
 class FFN(BaseEstimator):  # type: ignore[misc]
@@ -146,8 +144,7 @@ class FFN(BaseEstimator):  # type: ignore[misc]
         # not the usual ones, of which none fits a block with an activation of its own
         chosen = [f"{name}={values[name]}" for name in CHOICES if values[name] != usual[name]]
         usual_loss = ["loss=cross_entropy"] if classes else []  # instead of the regression's
-        with _composing:
-            config = deepcopy(_composed((*PRESET, *usual_loss, *chosen, *overrides)))
+        config = deepcopy(_composed((*PRESET, *usual_loss, *chosen, *overrides)))
         fit_classes = [n for n, loss in choices("loss").items() if "classes" in loss.kinds]
         if classes and (loss := config["loss"]["name"]) not in fit_classes:
             raise SettingError(f"loss={loss} is not for classes: {' or '.join(fit_classes)} is")

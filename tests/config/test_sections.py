@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from typing import Any
 
 import numpy as np
 import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 
 from ffn_train.config.composition import compose
 from ffn_train.config.keys import DECLARED, lasting, read_settings
+from ffn_train.config.places import CONF
 from ffn_train.config.registry import FOLDERS, choices
 from ffn_train.config.settings import ALWAYS_THERE, SettingError, declared
 from ffn_train.running.experiment import build_experiment
@@ -141,3 +145,11 @@ def test_a_norm_over_too_few_features_is_warned_of(
     if returns is not None:
         assert returns in said[0]
         assert said[0].endswith("; try model.width=32")  # no other norm would do
+
+
+def test_threads_and_programs_that_hydra_started_compose() -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"), ThreadPoolExecutor(4) as threads:
+        theirs = GlobalHydra.instance().hydra
+        composed = threads.map(compose, [[f"model.depth={depth}"] for depth in range(1, 9)])
+        assert [config["model"]["depth"] for config in composed] == [*range(1, 9)]
+        assert GlobalHydra.instance().hydra is theirs
