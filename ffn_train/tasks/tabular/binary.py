@@ -20,7 +20,7 @@ from ffn_train.tasks.tabular.reading import Reading, unique
 
 def settled(frame: Any, kind: str, hints: Given, **read: Any) -> tuple[Any, Reading]:
     """A frame as the table of a text file: with unique names, text in place of bytes, days in place
-    of durations, and no words for missing cells.
+    of durations, the machine's order of bytes, and no words for missing cells.
 
     Numbers in cells of text are written as the settings say, and numbers beside text are made so.
     Raises SettingError for bytes that are not UTF-8.
@@ -35,8 +35,10 @@ def settled(frame: Any, kind: str, hints: Given, **read: Any) -> tuple[Any, Read
 
     texts, usual = {}, missing_words(hints.version)
     for name, cells in frame.items():
+        if isinstance(cells.dtype, np.dtype) and not cells.dtype.isnative:  # pandas cannot count it
+            cells = texts[name] = cells.astype(cells.dtype.newbyteorder("="))
         words = getattr(cells.dtype, "categories", ())
-        if any(isinstance(word, bytes) for word in words):
+        if cells.dtype.kind == "S" or any(isinstance(word, bytes) for word in words):
             cells = cells.astype(object)
         if cells.dtype == object and any(isinstance(cell, bytes) for cell in cells):
             cells = texts[name] = _decoded(name, cells)

@@ -64,13 +64,9 @@ def blanked(cells: Any, missing: Collection[str], numerals: Numerals, version: i
 
 
 def handy(cells: Any) -> Any:
-    """The cells, with text as indices of its distinct words, which are fast to compare and move,
-    and numbers in the machine's order of bytes, without which pandas cannot count them.
-    """
+    """The cells, with text as indices of its distinct words, which are fast to compare and move."""
     import pandas as pd
 
-    if isinstance(cells.dtype, np.dtype):
-        return cells if cells.dtype.isnative else cells.astype(cells.dtype.newbyteorder("="))
     if not isinstance(cells.dtype, pd.StringDtype):
         return cells
     codes, words = pd.factorize(cells)
