@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -251,7 +252,8 @@ def test_event_files_are_those_of_the_logger(tmp_path: Path) -> None:
     }
     main = tmp_path / "events" / name
     before = main.read_bytes()
-    export.main([str(run.path), "--to", "tensorboard", "--out", str(tmp_path / "events")])
+    again = ["export", str(run.path), "--to", "tensorboard", "--out", str(tmp_path / "events")]
+    subprocess.run([sys.executable, "-m", "ffn_train", *again], check=True)
     assert main.read_bytes() == before
     assert [step for step, _ in both[0]["loss/training"]] == [0, 1, 2]
 

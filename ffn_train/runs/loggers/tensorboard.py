@@ -78,6 +78,7 @@ class TensorBoard(Logger):
 
     def close(self, state: str) -> None:
         from tensorboardX import summary
+        from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
         from ffn_train.runs.summary import read_summary
 
@@ -90,6 +91,11 @@ class TensorBoard(Logger):
             settings = {k: v for k, v in dotted(self.config).items() if isinstance(v, kinds)}
             losses = dict.fromkeys(("loss/training", "loss/validation"))
             for part in (summary.text("verdict", text), *summary.hparams(settings, losses)):
+                for value in part.value:
+                    plugin = value.metadata.plugin_data
+                    if plugin.plugin_name == "hparams":  # a map, of another order in each process
+                        settings_read = HParamsPluginData.FromString(plugin.content)
+                        plugin.content = settings_read.SerializeToString(deterministic=True)
                 self._write(step, part.value)
             for path in sorted((self.run / files.PLOTS).glob("*.png")):
                 self._write(step, [picture(path)])
