@@ -206,7 +206,7 @@ class NothingToCompare(SettingError):
 
 
 def collect(
-    roots: Sequence[Path], options: Options, notify: Notify, processes: int = 1
+    roots: Sequence[str | Path], options: Options, notify: Notify, processes: int = 1
 ) -> Comparison:
     """Read the runs below the directories and group them; damaged runs are reported and left out.
 

@@ -31,15 +31,18 @@ class Place:
     rank: int = 0
 
 
-def find(roots: Sequence[Path], notify: Notify) -> list[Place]:
+def find(roots: Sequence[str | Path], notify: Notify) -> list[Place]:
     """The runs in and below the directories, each once, in the order of their labels.
 
-    Raises SettingError for a directory that does not exist.
+    Raises SettingError without a directory, or for one that does not exist.
     """
-    for root in roots:
-        if not root.is_dir():
-            raise SettingError(f"{root} is not a directory")
-    resolved = [root.resolve() for root in roots]
+    if not roots:
+        raise SettingError("no directory is given, in which there may be runs")
+    paths = [Path(root) for root in roots]
+    for path in paths:
+        if not path.is_dir():
+            raise SettingError(f"{path} is not a directory")
+    resolved = [path.resolve() for path in paths]
     base = os.path.commonpath([root.parent if is_run(root) else root for root in resolved])
     places: dict[Path, Place] = {}
     for root in resolved:

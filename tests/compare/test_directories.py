@@ -15,6 +15,7 @@ import pytest
 from ffn_train.compare import Options, collect, reading, table
 from ffn_train.compare.metrics import STANDARD
 from ffn_train.compare.tables import tables
+from ffn_train.config.settings import SettingError
 from ffn_train.runs import files, load_run
 from tests.compare.made_up import (
     copied,
@@ -33,6 +34,9 @@ def test_runs_are_found_wherever_they_are_and_once(sweep: Path) -> None:
     assert [c.label for c in comparison.cases] == ["d1s0", "d1s1", "d3s0", "d3s1"]
     alone, _ = told(sweep / "d3s1")
     assert [c.label for c in alone.cases] == ["d3s1"]
+    assert len(collect([str(sweep)], Options(), notify=notes.append).cases) == 4
+    with pytest.raises(SettingError, match="no directory is given"):
+        collect([], Options(), notify=notes.append)
 
 
 def test_links_to_runs_are_followed(sweep: Path, tmp_path: Path) -> None:
