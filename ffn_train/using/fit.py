@@ -27,7 +27,7 @@ def fit(
 ) -> Run:
     """Train on a table in memory, as the command does on a file with these overrides.
 
-    ``table``: a pandas frame, a mapping of columns, or an array (N, D) or list of rows, whose
+    ``table``: a frame, a mapping of columns, or an array (N, D) or list of rows, whose
     columns are x1 ... xD. ``target``: the name of its target or a list of names, or the targets
     (N,) or (N, M), which keep their names in pandas and are otherwise y1 ... yM; no column of the
     table may have these. ``notify`` gets what the command prints beside the outcome, by default on
@@ -67,6 +67,9 @@ def fit_configured(
     """``fit`` with a resolved configuration, of ``task=table``; ``progress`` as in ``execute``."""
     frame = framed(table, lambda shape: _numbered("x", shape[1]))
     frame = frame.reset_index(drop=True)
+    target = target.item() if isinstance(target, np.generic) else target
+    if isinstance(target, tuple) and target in frame.columns:  # a name in several levels
+        target = str(target)
     if not _are_names(target, frame):
         _check_order(target, table)
         columns = array_of(target, "the target", (1, 2))

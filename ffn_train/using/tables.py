@@ -14,10 +14,10 @@ from ffn_train.config.settings import SettingError, first_line
 def framed(table: Any, names: Callable[[tuple[int, int]], Sequence[str]]) -> Any:
     """The table as a pandas frame.
 
-    ``table``: a frame, a mapping of columns, mappings one by one, or rows without names, (N, D): an
-    array, what NumPy can make one of, or a list. ``names``: what their D columns are called, by the
-    shape; an array's fields have names. Masked entries are missing cells. Raises SettingError, in
-    one line, for anything else.
+    ``table``: a frame, also Arrow's or Polars', a mapping of columns, mappings one by one, or rows
+    without names, (N, D): an array, what NumPy can make one of, or a list. ``names``: what their D
+    columns are called, by the shape; an array's fields have names. Masked entries are missing
+    cells. Raises SettingError, in one line, for anything else.
     """
     import pandas as pd
 
@@ -25,6 +25,8 @@ def framed(table: Any, names: Callable[[tuple[int, int]], Sequence[str]]) -> Any
         raise SettingError(
             f"the table is {str(table)[:60]!r}: a frame, a mapping of columns or an array is needed"
         )
+    if hasattr(table, "to_pandas"):  # as an array it would lose its names
+        table = table.to_pandas()
     if isinstance(table, Iterator):
         table = list(table)
     if isinstance(table, np.ndarray) and table.dtype.names:
@@ -37,6 +39,8 @@ def framed(table: Any, names: Callable[[tuple[int, int]], Sequence[str]]) -> Any
         needed = "a mapping's columns must be arrays or lists of one length"
         trouble = needed if isinstance(table, Mapping) else first_line(error)
         raise SettingError(f"the table cannot be used: {trouble}") from None
+    if frame.columns.nlevels > 1:
+        frame = frame.set_axis(frame.columns.to_flat_index(), axis=1)
     nameless = isinstance(table, np.ndarray) or (
         isinstance(table, (list, tuple)) and isinstance(frame.columns, pd.RangeIndex)
     )
