@@ -140,6 +140,8 @@ class Model:
         x, targets = self.inputs(frame), self.targets(frame)
         if self._left_out(frame).any():
             raise SettingError("a trace needs all inputs of a run with task.fill=drop")
+        if targets is not None and not len(x):
+            raise SettingError("a gradient needs a row, and the table has none")
         if targets is not None and np.isnan(targets).any():
             raise SettingError("a gradient needs a target in each row, and some rows have none")
         return trace(self.stack, self.params, self.loss, x, targets)
@@ -268,6 +270,8 @@ def model_of(run: Run, which: Which | None = None) -> Model:
     if not {*MODEL_GROUPS} <= {*run.config}:
         raise RunError(f"{run.path} was recorded by another program: no model can be built of it")
     path = run.path / files.DATA
+    if not run.path.is_dir():
+        raise RunError(f"{run.path} is not there: it was moved, or the working directory changed")
     if not files.there(path):
         raise RunError(f"{run.path} is of a version that wrote no {files.DATA}: train it again")
     content = read_json(path)

@@ -214,6 +214,10 @@ def test_a_run_that_does_not_tell_enough_is_refused(folder: Path, tmp_path: Path
     (copy / files.CONFIG).write_text(json.dumps(config))
     with pytest.raises(RunError, match="the weights are not those of this model"):
         load_run(copy).model()
+    moved = load_run(copy)
+    copy.rename(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match="copy is not there: it was moved, or the working directory"):
+        moved.model()
 
 
 def test_traces_are_the_passes(folder: Path) -> None:
@@ -237,6 +241,8 @@ def test_traces_are_the_passes(folder: Path) -> None:
     assert run.trace(rows.drop(columns="y")).gradients is None
     with pytest.raises(SettingError, match="some rows have none"):
         run.trace(rows.assign(y=np.nan))
+    with pytest.raises(SettingError, match="a gradient needs a row"):
+        run.trace(rows[:0])
 
 
 def test_a_run_as_frames_and_in_a_notebook(folder: Path) -> None:
@@ -406,6 +412,8 @@ def test_a_target_is_anything_that_numpy_makes_an_array_of(target: Any, tmp_path
         (X, Y[1:].tolist(), "the table has 80 rows and the target 79"),
         (X, ["x1", "nix"], "task.target 'nix' is not a column of the table"),
         (X, None, "task.target is missing"),
+        (X, np.float64(3.0), "task.target '3.0' is not a column of the table"),
+        (X, np.True_, "task.target must be a column's name or a list of names, got True"),
     ],
 )
 def test_what_is_no_table_or_target_is_refused_in_a_line(
@@ -828,6 +836,40 @@ def test_masks_fields_and_durations_of_tables_in_memory(tmp_path: Path) -> None:
     coded = model.columns.encode(model.framed(hours))
     assert coded[6, 0] == 0.25
     assert coded[3, 1] == 1
+
+
+def test_bytes_are_text_and_numbers_of_another_order_of_bytes_are_numbers(tmp_path: Path) -> None:
+    codes = np.arange(40) % 3
+    frame = pd.DataFrame({"code": codes, "word": np.array(["u", "v", "w"])[codes], "y": X[:40, 0]})
+    chosen = [*TINY, "task.categories=[code]", f"run.dir={tmp_path / 'run'}"]
+    model = ffn_train.fit(frame, "y", chosen).model()
+    foreign = frame.assign(code=codes.astype(">i4"), word=frame["word"].to_numpy("S1"))
+    for other in (foreign, frame.astype("category")):
+        pd.testing.assert_frame_equal(model.predict(other).frame, model.predict(frame).frame)
+    chosen[-1] = f"run.dir={tmp_path / 'foreign'}"
+    run = ffn_train.fit(frame[["code"]], foreign["word"].to_numpy("S1"), chosen)
+    assert run.model().columns.classes == ("u", "v", "w")
+
+
+def test_columns_keep_their_names_in_other_frames_and_in_several_levels(tmp_path: Path) -> None:
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+
+    class Frame:
+        def __init__(self, frame: pd.DataFrame) -> None:
+            self.frame = frame
+
+        def to_pandas(self) -> pd.DataFrame:
+            return self.frame
+
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+            return self.frame.to_numpy()
+
+    run = ffn_train.fit(Frame(frame), "c", [*TINY, f"run.dir={tmp_path / 'other'}"])
+    pd.testing.assert_frame_equal(run.predict(Frame(frame[["b", "a"]])), run.predict(frame))
+    levels = frame.set_axis(pd.MultiIndex.from_tuples([("g", "a"), ("g", "b"), ("h", "c")]), axis=1)
+    for place, target in enumerate((Y, ("h", "c"))):
+        run = ffn_train.fit(levels, target, [*TINY, f"run.dir={tmp_path / str(place)}"])
+        assert run.predict(levels).columns.tolist() == ["y1" if place == 0 else "('h', 'c')"]
 
 
 @parquet
