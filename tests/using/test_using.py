@@ -412,6 +412,7 @@ def test_a_target_is_anything_that_numpy_makes_an_array_of(target: Any, tmp_path
         (X, Y[1:].tolist(), "the table has 80 rows and the target 79"),
         (X, ["x1", "nix"], "task.target 'nix' is not a column of the table"),
         (X, None, "task.target is missing"),
+        (X, pd.date_range("2020", periods=80), "column 'y1' is a target of dates, such as '2020"),
         (X, np.float64(3.0), "task.target '3.0' is not a column of the table"),
         (X, np.True_, "task.target must be a column's name or a list of names, got True"),
     ],
@@ -849,6 +850,19 @@ def test_bytes_are_text_and_numbers_of_another_order_of_bytes_are_numbers(tmp_pa
     chosen[-1] = f"run.dir={tmp_path / 'foreign'}"
     run = ffn_train.fit(frame[["code"]], foreign["word"].to_numpy("S1"), chosen)
     assert run.model().columns.classes == ("u", "v", "w")
+
+
+def test_bytes_and_lists_of_arrow_are_words(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    frame = pd.DataFrame({"y": X[:40, 0]})
+    for name, cells, kind in (
+        ("word", [b"u", b"v"], pa.binary()),
+        ("list", [[1, 2], [3]], pa.list_(pa.int64())),
+    ):
+        frame[name] = pd.Series(cells * 20, dtype=pd.ArrowDtype(kind))
+    run = ffn_train.fit(frame, "y", [*TINY, f"run.dir={tmp_path / 'run'}"])
+    levels = [column.levels for column in run.model().columns.inputs]
+    assert levels == [("u", "v"), ("[1 2]", "[3]")]
 
 
 def test_columns_keep_their_names_in_other_frames_and_in_several_levels(tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ def settled(frame: Any, kind: str, hints: Given, **read: Any) -> tuple[Any, Read
         if isinstance(cells.dtype, np.dtype) and not cells.dtype.isnative:  # pandas cannot count it
             cells = texts[name] = cells.astype(cells.dtype.newbyteorder("="))
         words = getattr(cells.dtype, "categories", ())
-        if cells.dtype.kind == "S" or any(isinstance(word, bytes) for word in words):
+        arrow = hasattr(cells.dtype, "pyarrow_dtype") and cells.dtype.kind == "O"  # bytes, lists
+        if arrow or cells.dtype.kind == "S" or any(isinstance(word, bytes) for word in words):
             cells = cells.astype(object)
         if cells.dtype == object and any(isinstance(cell, bytes) for cell in cells):
             cells = texts[name] = _decoded(name, cells)

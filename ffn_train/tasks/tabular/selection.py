@@ -162,7 +162,8 @@ def _classes(
         first = str(cells[cells.notna()].iloc[0])
         others = marks.others(first)
         if others or len(classes) > min(LEVELS, len(cells) / 2):
-            trouble = f"is a target of text, such as {shown(first)}"
+            what = "dates" if cells.dtype.kind == "M" else "text"
+            trouble = f"is a target of {what}, such as {shown(first)}"
             if not others:
                 trouble += f", and has {len(classes):,} different words, many for classes"
             problems.add(name, trouble, *marks.helping(first), "task.classes=true")
