@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from threadpoolctl import ThreadpoolController
 
@@ -101,12 +102,18 @@ def turns(rows: int, width: int, hidden: int, depth: int) -> int:
 
 
 class BlasThreads:
-    """A context in which the BLAS runs on a fixed number of threads; ``library`` describes it."""
+    """A context in which the BLAS runs on a fixed number of threads; ``library`` describes it.
+
+    Of contexts that overlap, in several threads, the last to end restores what was before them.
+    """
+
+    _open: ClassVar[list[BlasThreads]] = []  # in this process, which has one BLAS
+    _changing = threading.Lock()
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self._controller = ThreadpoolController().select(user_api="blas")
-        self._limits: Any = None
+        self._before: Any = None
 
     @property
     def library(self) -> str:
@@ -119,8 +126,16 @@ class BlasThreads:
         )
 
     def __enter__(self) -> BlasThreads:
-        self._limits = self._controller.limit(limits=self.threads)
+        with self._changing:
+            self._before = self._controller.limit(limits=self.threads)
+            self._open.append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._limits.restore_original_limits()
+        with self._changing:
+            place = self._open.index(self)
+            self._open.remove(self)
+            if place == len(self._open):
+                self._before.restore_original_limits()
+            else:  # those after it go on, and restore what was before it
+                self._open[place]._before = self._before

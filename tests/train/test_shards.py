@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from ffn_train.running.experiment import build_experiment
 from ffn_train.train import threads
@@ -197,3 +198,19 @@ def test_the_blas_libraries_are_named_in_one_order(monkeypatch: pytest.MonkeyPat
         blas = threads.BlasThreads(1)
         monkeypatch.setattr(blas, "_controller", SimpleNamespace(info=lambda order=order: order))
         assert blas.library == "mkl 2026; openblas 0.3 Zen"
+
+
+def test_contexts_that_overlap_leave_the_blas_as_it_was() -> None:
+    def number() -> int:
+        (library,) = {
+            info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"
+        }
+        return int(library)
+
+    with threadpool_limits(3, user_api="blas"):
+        first, second, third = (threads.BlasThreads(count) for count in (1, 2, 1))
+        for blas in (first, second, third):
+            blas.__enter__()
+        for blas, left in ((first, 1), (third, 2), (second, 3)):
+            blas.__exit__()
+            assert number() == left
