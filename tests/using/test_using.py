@@ -845,10 +845,11 @@ def test_bytes_are_text_and_numbers_of_another_order_of_bytes_are_numbers(tmp_pa
     chosen = [*TINY, "task.categories=[code]", f"run.dir={tmp_path / 'run'}"]
     model = ffn_train.fit(frame, "y", chosen).model()
     foreign = frame.assign(code=codes.astype(">i4"), word=frame["word"].to_numpy("S1"))
-    for other in (foreign, frame.astype("category")):
+    half = frame.astype({"code": "float16"})
+    for other in (foreign, frame.astype("category"), half):
         pd.testing.assert_frame_equal(model.predict(other).frame, model.predict(frame).frame)
     chosen[-1] = f"run.dir={tmp_path / 'foreign'}"
-    run = ffn_train.fit(frame[["code"]], foreign["word"].to_numpy("S1"), chosen)
+    run = ffn_train.fit(half[["code"]], foreign["word"].to_numpy("S1"), chosen)
     assert run.model().columns.classes == ("u", "v", "w")
 
 

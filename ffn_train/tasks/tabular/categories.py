@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ffn_train.tasks.tabular.cells import factorized
 from ffn_train.tasks.tabular.numerals import Numerals
 
-EXACT = 2.0**53  # up to which floating-point numbers tell integers apart
+EXACT = np.float64(2**53)  # up to which floating-point numbers tell integers apart
 
 
 def as_words(cells: Any) -> tuple[list[str], NDArray[np.int64]]:
