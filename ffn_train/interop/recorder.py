@@ -315,11 +315,13 @@ class Recorder(Recording):
         return values
 
     def _array(self, column: QuantityColumn, value: Measured) -> Floats:
-        if isinstance(value, Mapping) and column.per == "tensor":
-            names = [tensor.name for tensor in self._layout.tensors]
-            if missing := [name for name in names if name not in value]:
+        names = [tensor.name for tensor in self._layout.tensors]
+        named: Any = value  # a mapping, or a series of pandas that has the names
+        known = {*named.keys()} if hasattr(named, "keys") else set()
+        if column.per == "tensor" and (isinstance(named, Mapping) or known & {*names}):
+            if missing := [name for name in names if name not in known]:
                 raise SettingError(f"measures: {column.name} of {missing[0]} is missing")
-            value = [value[name] for name in names]
+            value = [named[name] for name in names]
         reduced = REDUCED.get(column.name.rpartition("_")[2])
         try:
             if reduced is not None and column.per != "run" and np.iterable(value):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import ffn_train
@@ -532,6 +533,8 @@ def test_arrays_may_take_the_place_of_shapes_and_numbers(tmp_path: Path) -> None
     quantities = ["weight_norm", "signal_rms"]
     with ffn_train.record(tmp_path, tensors=W, blocks="h.*", quantities=quantities) as run:
         run.log(0, {"loss": 1.0}, {"weight_norm": W, "signal_rms": signals})
+        series = pd.Series({name: float(np.linalg.norm(W[name])) for name in sorted(W)[::-1]})
+        run.log(1, {"loss": 1.0}, {"weight_norm": series, "signal_rms": signals})
     read = load_run(tmp_path)
     assert [(tensor.name, tensor.block) for tensor in read_layout(tmp_path).tensors] == [
         ("embed", None),
@@ -541,7 +544,7 @@ def test_arrays_may_take_the_place_of_shapes_and_numbers(tmp_path: Path) -> None
     ]
     assert read.provenance.dtype == "float32"
     norms = [np.sqrt(np.sum(array.astype("f8") ** 2)) for array in W.values()]
-    np.testing.assert_allclose(read.measures["weight_norm"].values[0], norms)
+    np.testing.assert_allclose(read.measures["weight_norm"].values, [norms] * 2, rtol=1e-6)
     rms = np.sqrt(np.mean(signals**2, axis=(1, 2)))
     np.testing.assert_allclose(read.measures["signal_rms"].values[0], rms)
 
