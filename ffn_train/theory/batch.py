@@ -2,7 +2,8 @@
 
 With 32 of 128 rows at 512 blocks the gradients of tensors are up to 9 % off in the median, with 90
 up to 8 %, most of them 1 to 5 % and 0 to 3 %; a sum over pairs that nearly cancels is up to a half
-off. Of some stacks' tensors, up to 3 % more had no prediction.
+off. Of some stacks' tensors, up to 3 % more had no prediction. With 20 rows at 2,048 blocks they
+are within 13 % of those with 64; of one stack 39 % of the tensors had no prediction instead of 16.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from ffn_train.nn.core import Floats
 from ffn_train.theory.scaled import Scaled
 
 ROWS = 128  # the largest batch that is used whole
-FEWEST_ROWS = 16
+FEWEST_ROWS = 20
 _ENTRIES = 32 * ROWS**2  # kernel entries over all blocks; a deeper stack uses fewer rows
 
 

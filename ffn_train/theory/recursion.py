@@ -198,7 +198,7 @@ def down(
     ``power``: d log P_L/d log Q_L.
     """
     block, rows = model.block, passing.shape[-1]
-    inverse = coherent = terms = coherence = along = None
+    coherent = terms = coherence = along = None
     stacks: tuple[Any, ...] = (blocks,)
     if norm_spreads is not None:
         stacks = blocks, norm_spreads, _reaches(model, blocks, norm_spreads, passing, power)

@@ -15,6 +15,7 @@ import numpy as np
 from ffn_train.nn.core import Floats
 
 CHUNK = 32_768  # entries of a kernel that are computed together, so that they stay in the cache
+FEW = 32  # rows, of which a chunk's values at the nodes take more memory than its kernels
 _SMALLEST = 1e-150  # a size relative to the largest
 
 
@@ -188,7 +189,7 @@ def recurrence(start: Floats, factors: Iterable[Floats | float], terms: Floats) 
 
 def by_chunks(function: Callable[..., Any], rows: int, *stacks: Any) -> Any:
     """``function`` of all blocks, a few at a time, with its results (or each of them) joined."""
-    size = max(1, CHUNK // rows**2)
+    size = max(1, CHUNK // (rows * max(rows, FEW)))
     starts = range(0, len(stacks[0]), size)
     return _joined([function(*(s[start : start + size] for s in stacks)) for start in starts])
 

@@ -16,6 +16,7 @@ from ffn_train.nn.segments import SignalGradients
 from ffn_train.nn.stack import Stack
 from ffn_train.nn.trial import protected, put_back
 from ffn_train.train.quantities.quantity import (
+    SERVES,
     Backward,
     Batch,
     Forward,
@@ -67,7 +68,10 @@ class ShardMeasurement:
 
     def begin(self, due: Sequence[PassQuantity]) -> None:
         """Reset, to measure the quantities that are due."""
-        self._due = due
+        self._due = {
+            method: [quantity for quantity in due if {*needs} & {*quantity.needs}]
+            for method, needs in SERVES.items()
+        }
         for quantity in due:
             self.partial[quantity.name].fill(0)
         self.seconds = 0.0
@@ -81,7 +85,7 @@ class ShardMeasurement:
         self._signals, self._blocks = boundaries.stop, blocks.stop
         self.samples = len(signals[0])
         at = Forward(signals, boundaries, hidden, blocks, self._reductions)
-        for quantity in self._due:
+        for quantity in self._due["forward"]:
             source = at if quantity.ours else _protected(at)
             quantity.forward(source, self.partial[quantity.name])
         self.seconds += time.perf_counter() - before
@@ -91,14 +95,14 @@ class ShardMeasurement:
         before = time.perf_counter()
         first, dx, skip, branch = flow
         boundaries, blocks = slice(first, first + len(dx)), slice(first, first + len(branch))
-        if self._due:
+        if self._due["backward"]:
             self._reductions.norms(dx, self._norms[boundaries])
             passes_on = self._model.block.passes_gradient_on
             at = Backward(
                 *(dx, boundaries, skip, branch, blocks),
                 *(self._norms, passes_on, self._reductions),
             )
-            for quantity in self._due:
+            for quantity in self._due["backward"]:
                 source = at if quantity.ours else _protected(at)
                 quantity.backward(source, self.partial[quantity.name])
         self.seconds += time.perf_counter() - before

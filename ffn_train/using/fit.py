@@ -65,8 +65,7 @@ def fit_configured(
     progress: bool = True,
 ) -> Run:
     """``fit`` with a resolved configuration, of ``task=table``; ``progress`` as in ``execute``."""
-    frame = framed(table, lambda shape: _numbered("x", shape[1]))
-    frame = frame.reset_index(drop=True)
+    frame = framed(table, lambda shape: _numbered("x", shape[1])).reset_index(drop=True)
     target = target.item() if isinstance(target, np.generic) else target
     if isinstance(target, tuple) and target in frame.columns:  # a name in several levels
         target = str(target)
