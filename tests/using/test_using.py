@@ -821,7 +821,7 @@ def test_masks_fields_and_durations_of_tables_in_memory(tmp_path: Path) -> None:
     chosen = [*TINY, f"run.dir={tmp_path / 'target'}"]
     ffn_train.fit(x, masked[:, 1], chosen, notify=notes.append)
     assert f"{masked[:, 1].mask.sum()} rows without a target left out" in "\n".join(notes)
-    kinds = np.ma.array(["a", "b", "junk", "b"] * 10, mask=[0, 0, 1, 0] * 10)
+    kinds = np.ma.array(["a", "b", "junk", "b"] * 10, mask=[False, False, True, False] * 10)
     run = ffn_train.fit(x, kinds, [*TINY, f"run.dir={tmp_path / 'words'}"], notify=notes.append)
     assert run.model().columns.classes == ("a", "b")
     whole = np.ma.array(x[:, 0] > 0, mask=False)
