@@ -28,7 +28,7 @@ from ffn_train.runs import RunError, old_names
 from ffn_train.runs.finding import HELD_BACK, NOTHING, QUESTIONS
 from ffn_train.view import Inline
 
-_NAMED = 3  # groups in a line
+_NAMED, _SHORT = 3, 60  # groups in a line, and their characters
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,8 @@ class Comparison:
             words = []
             for kind, names in sorted(where.items(), key=lambda pair: -len(pair[1])):
                 groups = [*filter(None, dict.fromkeys(names))]
-                named = question == HELD_BACK and kind != NOTHING and 0 < len(groups) <= _NAMED
+                few = 0 < len(groups) <= _NAMED and len("; ".join(groups)) <= _SHORT
+                named = question == HELD_BACK and kind != NOTHING and few
                 which = f" ({'; '.join(groups)})" if named else ""
                 words.append(f"{kind} in {len(names)}{which}")
             answers.append(f"{question}: {', '.join(words)}" if words else "")

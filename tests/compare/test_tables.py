@@ -62,6 +62,9 @@ def test_groups_that_were_held_back_are_named_if_they_are_few() -> None:
     assert few.verdicts == said
     assert compared(*cases).verdicts.startswith("held back: rate too large in 4, nothing in 1")
     assert "lowest final validation loss: depth=1 (1)" in table(few)
+    long = [replace(each, settings={**each.settings, "model": "m" * 60}) for each in cases[:1]]
+    long = [replace(each, verdict={"held back": large}) for each in long]
+    assert compared(*long, *cases[1:2]).verdicts == "held back: rate too large in 2"
 
 
 def test_a_row_for_each_run() -> None:
