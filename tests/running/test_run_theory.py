@@ -212,9 +212,9 @@ def test_a_factor_is_told_from_1(value: float, text: str) -> None:
 
 @pytest.fixture(scope="module")
 def sampled(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run with 16 of the 32 rows of its first batch taken for the prediction."""
+    """A run with 20 of the 32 rows of its first batch taken for the prediction."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batch, "ROWS", 16)
+        patch.setattr(batch, "ROWS", 20)
         large = config(model=WIDE, trainer={"batch_size": 32})
         return run_in(tmp_path_factory.mktemp("theory") / "sampled", large)
 
@@ -225,11 +225,11 @@ def texts(drawn: Figure) -> list[str]:
 
 def test_a_prediction_from_a_part_of_the_batch_says_so(sampled: Run, run: Run) -> None:
     content = json.loads((sampled.path / files.THEORY).read_text())
-    assert content["anchored"]["sampled"] == content["a priori"]["sampled"] == [16, 32]
-    assert "between seeds); from 16 of 32 rows" in report.report(sampled)
+    assert content["anchored"]["sampled"] == content["a priori"]["sampled"] == [20, 32]
+    assert "between seeds); from 20 of 32 rows" in report.report(sampled)
     assert "32 rows" not in report.report(run)
     for name in ("gradient_flow", "signal"):
-        said = [text for text in texts(figure(sampled, name)) if "theory from 16 of 32" in text]
+        said = [text for text in texts(figure(sampled, name)) if "theory from 20 of 32" in text]
         assert len(said) == 1, name
         assert not any("rows" in text for text in texts(figure(run, name)))
 
