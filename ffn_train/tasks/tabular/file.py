@@ -74,13 +74,14 @@ def read(
 
 def _encodings(text: bytes, failed: str) -> list[str]:
     """The encodings that may be a text's: UTF-8 if it can be read so, otherwise those of Europe
-    where most letters that are not ASCII stand alone, and those of East Asia in which it can be
-    read where some do not.
+    where letters that are not ASCII are few or mostly stand alone, and those of East Asia in which
+    it can be read where some do not.
     """
     if _decodes(text, "utf-8"):
         return ["utf-8"]
     words = re.findall(rb"(?s)[\x82\x83].|[\x80-\xff]+", text)  # kana may end in ASCII
-    pairs = sum(len(word) > 1 for word in words)
+    few = 10 * sum(map(len, words)) < len(re.findall(rb"[A-Za-z]", text))
+    pairs = 0 if few else sum(len(word) > 1 for word in words)
     fitting = ["cp1252" if 2 * pairs <= len(words) else "cp1251"]
     for name in ("cp949", "gbk", "big5", "shift_jis") if 4 * pairs > len(words) else ():
         if _decodes(text, name):
