@@ -190,6 +190,26 @@ def test_a_cell_that_is_no_date_is_refused_among_dates(folder: Path) -> None:
     assert read(content, missing=["00.00.0000"]).input_names[:2] == ("day", "day=(missing)")
 
 
+@pytest.mark.parametrize(
+    ("cells", "last"),
+    [
+        ([*(f"{i}h {i + 2}m" for i in range(1, 25)), "26h"], 26 / 24),
+        ([*(f"0 days 00:{i + 10}:00" for i in range(24)), "1 days 06:00:00"], 1.25),
+        ([*(f"{i}:07:30" for i in range(10, 34)), "36:00:00"], 1.5),
+        ([*(f"PT{i}M" for i in range(1, 25)), "PT36H"], 1.5),
+    ],
+)
+def test_durations_are_days(folder: Path, cells: list[str], last: float) -> None:
+    rows = [f"{cell},{i % 5}" for i, cell in enumerate(cells)]
+    table = read(lines([*rows[:3], ".,2", *rows[3:]], "d,y"), target="y")
+    assert table.input_names == ("d", "d=(missing)")
+    assert table.inputs[-1, 0] == pytest.approx(last)
+    few = read(lines([f"{cells[i % 2]},{i % 5}" for i in range(20)], "d,y"), target="y")
+    assert few.input_names[0] == f"d={min(cells[:2])}"
+    left_out = refusal(lines([*rows[:-1], "3 of 5,2"], "d,y"), target="y")
+    assert "'d': its words all differ" in left_out
+
+
 @pytest.mark.parametrize("span", ["08:00 17:0{}", "8:00 AM 5:0{} PM", "20200131T080000 17:0{}"])
 def test_two_times_are_a_word(folder: Path, span: str) -> None:
     rows = [f"{span.format(i % 2)},{row}" for i, row in enumerate(ROWS)]

@@ -26,7 +26,7 @@ from ffn_train.tasks.tabular.cells import (
     with_cells,
     without,
 )
-from ffn_train.tasks.tabular.dates import CLOCKS, as_days, example
+from ffn_train.tasks.tabular.dates import CLOCKS, DURATION, as_days, example
 from ffn_train.tasks.tabular.numerals import VERSION, Numerals
 from ffn_train.tasks.tabular.reading import unique
 
@@ -113,7 +113,8 @@ class Column:
             high = present[middle]
             low = high if present.size % 2 else present[:middle].max()
             fill = float(low / 2 + high / 2)  # the sum could overflow
-        span = np.ptp(present) if self.kind == "date" and present.size else 0.0
+        dated = self.kind == "date" and self.date != DURATION and present.size
+        span = np.ptp(present) if dated else 0.0
         finer = version > 2 and span >= 1
         of_times = finer or (self.date in CLOCKS and present.size > 0)
         return replace(

@@ -1,4 +1,4 @@
-"""Dates as days since 1970, times as shares of a day, and the formats that they are in."""
+"""Dates as days since 1970, times and durations as days, and the formats that they are in."""
 
 from __future__ import annotations
 
@@ -27,12 +27,17 @@ _SPANS = ("%Y Q1", "%Y-Q1", "%YQ1", "Q1 %Y", "%G W%V", "%G-W%V")  # quarters and
 COMPACT = "%Y%m%d"
 _DAY = datetime(2020, 1, 31)
 CLOCKS = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p")
+DURATION = "duration"
+_LASTING = (  # 1:02:03, 1 day 2:03:04, 2h 50m, PT2H50M
+    r"P\S+|([-+]?\d+ days?,? ?)?[-+]?\d+:\d\d:\d\d(\.\d+)?|"
+    r"(\d+(\.\d+)? ?(days?|h|hrs?|hours?|m|mins?|minutes?|s|secs?|seconds?)[ ,]*)+"
+)
 _TIMES = ("", *(f" {clock}" for clock in CLOCKS))
 
 
 def as_days(cells: Any, form: str) -> tuple[Array, Mask]:
-    """Days since 1970 or, of times, since midnight, NaN where missing, and a mask of cells that are
-    not of this format.
+    """Days since 1970 or, of times, since midnight, or of a duration, NaN where missing, and a mask
+    of cells that are not of this format.
     """
     import pandas as pd
 
@@ -53,9 +58,14 @@ def as_days(cells: Any, form: str) -> tuple[Array, Mask]:
         elif "%V" in form:
             uniques, form = uniques + " 1", form + " %u"  # Monday
     form = ANY_ISO if form == FULL_ISO else form
-    stamps = pd.to_datetime(uniques, format=form, errors="coerce", utc=True)
-    epoch = pd.Timestamp("1970-01-01", tz="UTC")
-    days = np.append(((stamps - epoch) / pd.Timedelta(days=1)).to_numpy(dtype=np.float64), np.nan)
+    if form == DURATION:
+        lasting = uniques.where(uniques.str.fullmatch(_LASTING, case=False).eq(True), "none")
+        iso_or_lower = lasting.where(lasting.str.startswith("P"), lasting.str.lower())
+        stamps = spans = pd.to_timedelta(iso_or_lower, errors="coerce")
+    else:
+        stamps = pd.to_datetime(uniques, format=form, errors="coerce", utc=True)
+        spans = stamps - pd.Timestamp("1970-01-01", tz="UTC")
+    days = np.append((spans / pd.Timedelta(days=1)).to_numpy(dtype=np.float64), np.nan)
     days = days % 1 if form in CLOCKS else days
     wrong = np.append(stamps.isna().to_numpy() & ~blank, False)
     return days.take(codes), wrong.take(codes)
@@ -63,6 +73,8 @@ def as_days(cells: Any, form: str) -> tuple[Array, Mask]:
 
 def example(form: str) -> str:
     """A date or time in this format, in words."""
+    if form == DURATION:
+        return "a duration such as 2h 50m or 1:02:03"
     day = _DAY.strftime("%Y-%m-%d" if form in (ANY_ISO, FULL_ISO) else form)
     return f"a {'time' if form in CLOCKS else 'date'} such as {day}"
 
@@ -148,6 +160,9 @@ def date_forms(cells: Any, order: str | None, version: int) -> list[str]:
     marks = np.array([version < 3 and word in BLANKS for word in words])
     wrong = {form: (as_days(pd.Series(words), form)[1] | marks).mean() for form in fitting}
     best = [form for form in fitting if wrong[form] == min(wrong.values()) <= 1 - TEXT]
+    if months and not best and words:
+        last = all(not as_days(some, DURATION)[1].any() for some in (probe, pd.Series(words)))
+        return [DURATION] if last else []
     if best and best[0] in ("%Y-%m", "%Y/%m") and _are_spans(words):
         return []
     if best and best[0] in CLOCKS and wrong[best[0]]:

@@ -24,6 +24,7 @@ from ffn_train.tasks.tabular.columns import Column
 from ffn_train.tasks.tabular.dates import (
     CLOCKS,
     COMPACT,
+    DURATION,
     are_compact,
     as_days,
     date_forms,
@@ -38,7 +39,7 @@ LEVELS = 64  # a category with more levels, or more than half as many as rows, i
 COMMON_LEVELS, COMMON = 256, 4  # or with more than these if nine in ten are in so many rows
 CODES = 10  # up to this many distinct numbers in a target may be codes of classes
 RARE = 0.005  # a value that stands for missing cells is in at least this share of the rows
-HOURS = 24  # up to so many different times of day are a category
+HOURS = 24  # up to so many different times of day, or durations, are a category
 _OPEN = re.compile(r"[<>≤≥]\s*=?\s*\d+|\d+\s*\+")  # the last or first of some levels
 _CODE = re.compile(r"\d+[A-Za-z]")
 _IDENTIFIER = re.compile(r"(?i:id|uuid|guid|index|key|no\.?|nr\.?)|.*_(?i:id)|.*[a-z]I[Dd]")
@@ -82,7 +83,7 @@ def kind_of(
     if pair := pair_of(each):
         return Column(name, "boolean", levels=pair if len(pair[0]) == 1 else ())
     forms = [] if plain else date_forms(each, roles.dates, roles.version)
-    if forms and forms[0] in CLOCKS and len(each) <= HOURS:
+    if forms and forms[0] in (*CLOCKS, DURATION) and len(each) <= HOURS:
         return Column(name, "category")
     if len(forms) == 1:
         if not as_days(each, forms[0])[1].any():
