@@ -21,7 +21,6 @@ from ffn_train.plots.style import DOUBLE, INK, step_looks
 from ffn_train.runs import Measures, Run
 from ffn_train.theory import Prediction
 
-_MOST_OF = 0.9  # the share of a norm that stands for the whole
 _PARTS = ("skip_gradient_rms", "branch_gradient_rms")
 _BRANCH: Mapping[str, Any] = {"dashes": (2.5, 1.2), "markerfacecolor": "white"}
 
@@ -107,9 +106,9 @@ def _predicted(axes: list[Axes], run: Run, predicted: Prediction, looks: Looks) 
     signal = measures["signal_gradient_rms"].values[0]
     flow = predicted.log_signal_gradient_rms, predicted.signal_gradient_sd, signal
     blocks = theory.of_blocks(run, predicted)
-    whole = measures.layer_gradient_norm[0, measures.block_columns]
+    whole = measures.mostly_of(~np.isnan(predicted.log_gradient_norm))[measures.block_columns]
     # beside the norms of whole blocks no line for a part of one
-    lines = np.where(blocks[2] < _MOST_OF * whole, np.nan, blocks[0]), flow[0]
+    lines = np.where(whole, blocks[0], np.nan), flow[0]
     beside = (), axes[2:]  # the parts have the scale of the whole
     for panel, line, (log, sd, norms), parts in zip(
         axes, lines, (blocks, flow), beside, strict=False

@@ -16,6 +16,7 @@ from ffn_train.runs.layout import QuantityColumn, RunLayout, TensorColumn
 from ffn_train.train.quantities.quantity import shape_of
 
 Steps = NDArray[np.int64]
+_MOST_OF = 0.9  # the share of a norm that stands for the whole
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,21 @@ class Measures:
         only_last = (flow[:, -1] > 0) & ~flow[:, :-1].any(axis=1)
         growth: Floats = np.where(only_last, 0, np.exp(-slope))
         return growth
+
+    def mostly_of(self, tensors: NDArray[np.bool]) -> NDArray[np.bool]:
+        """Which layers have no other tensors than these (T,), or others that make up less than a
+        tenth of the layer's gradient norm at step 0.
+        """
+        norms = np.ones(len(tensors))  # of tensors alike
+        if self.has("gradient_norm") and len(self["gradient_norm"].step):
+            norms = self["gradient_norm"].values[0]
+        known, lacking, whole, part = (
+            self.by_layer(some[None].astype(np.float64))[0]
+            for some in (tensors, ~tensors, norms, np.where(tensors, norms, 0))
+        )
+        most = np.isfinite(whole) & (part >= _MOST_OF * whole) & (known > 0)
+        result: NDArray[np.bool] = most | (lacking == 0)
+        return result
 
     def by_layer(self, norms: Floats) -> Floats:
         """The norms of whole layers (K, layers), from those of tensors (K, T)."""

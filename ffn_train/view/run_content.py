@@ -196,14 +196,12 @@ def _theory(run: Run, blocks: Blocks) -> dict[str, Any]:
 @np.errstate(all="ignore")
 def _of_layers(measures: Measures, log: Floats, sd: Floats) -> tuple[Floats, Floats]:
     """The log norm of each layer and its sd, over the tensors that have a prediction; NaN where
-    none has.
+    these are not most of it.
     """
     known = ~np.isnan(log)
     top = np.max(log[np.isfinite(log)], initial=-np.inf)
     norms = np.where(known, np.exp(log - max(top, -1e300)), 0)
     deviations = np.where(known, norms * np.sqrt(sd), 0)
-    whole, weighted, any_known = (
-        measures.by_layer(values[None])[0] for values in (norms, deviations, known.astype(float))
-    )
+    whole, weighted = (measures.by_layer(values[None])[0] for values in (norms, deviations))
     layers = np.log(whole) + max(top, -1e300)
-    return np.where(any_known > 0, layers, np.nan), (weighted / whole) ** 2
+    return np.where(measures.mostly_of(known), layers, np.nan), (weighted / whole) ** 2

@@ -251,6 +251,9 @@ def test_a_tensor_without_a_prediction_is_left_out_and_told(sampled: Run) -> Non
     )
     theory = dataclasses.replace(sampled.theory, predictions={"anchored": less})
     drawn = figure(dataclasses.replace(sampled, theory=theory), "gradient_flow")
+    lines = [axes.lines for axes in drawn.axes if axes.get_title(loc="left").startswith("(a)")]
+    (dashed,) = (line for line in lines[0] if line.get_linestyle() == "--")
+    assert np.isnan(np.asarray(dashed.get_ydata())).tolist() == [False, True, False]
     mask = [tensor.block is not None for tensor in sampled.measures.tensors]
     missing = int(np.isnan(logs[mask]).sum())
     said = " ".join(texts(drawn))

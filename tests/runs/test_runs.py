@@ -21,6 +21,7 @@ from ffn_train.runs import RunError, directory, files, load_run
 from ffn_train.runs.directory import claim
 from ffn_train.runs.files import write_whole
 from ffn_train.runs.writer import MeasureFile
+from tests.support.made_measures import with_values
 from tests.support.small_runs import NOTES, config, run_in
 from tests.support.unsealed import unseal
 
@@ -35,6 +36,31 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def copy(finished: Path, tmp_path: Path) -> Path:
     return unseal(Path(shutil.copytree(finished, tmp_path / "copy")))
+
+
+def test_most_of_a_layers_gradient(finished: Path) -> None:
+    measures = load_run(finished).measures
+    layers = [tensor.layer for tensor in measures.tensors]
+    here = np.array([layer == "blocks.1" for layer in layers])
+    weights = here & [tensor.name.endswith(".weight") for tensor in measures.tensors]
+    column = [*measures.layers].index("blocks.1")
+    norms = np.where(weights, 1.0, 0.1)[None].repeat(len(measures["gradient_norm"].step), axis=0)
+
+    def most(tensors: Any, norms: Any) -> bool:
+        found = with_values(measures, gradient_norm=norms).mostly_of(tensors)
+        assert np.delete(found, column).all()
+        return bool(found[column])
+
+    everything, none = np.ones(len(layers), bool), ~here
+    assert most(everything, norms)
+    assert most(everything, np.full_like(norms, np.nan))
+    assert most(none | weights, norms)
+    assert not most(none | (here & ~weights), norms)
+    assert not most(none, norms)
+    assert not most(none, 0 * norms)
+    assert most(none | weights, 0 * norms)
+    for lost in (np.nan, np.inf):
+        assert not most(none | weights, np.where(here, lost, norms))
 
 
 def test_a_finished_run_has_every_file(finished: Path) -> None:
