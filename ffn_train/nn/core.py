@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -122,39 +122,17 @@ class Tensor:
         return slice(self.start, self.start + self.size)
 
 
-@dataclass(frozen=True)
-class Alike:
-    """Tensors of one shape at equal distances, such as every block's ``up.weight``, or just one.
-
-    ``places``: their indices in the layout's table. ``start``, ``stride``: in entries of the flat
-    vector. ``shape``: the number of tensors and the entries of each.
-    """
-
-    places: slice
-    start: int
-    stride: int
-    shape: tuple[int, int]
-
-    def rows(self, vector: Array) -> Array:
-        """The view of the flat vector in which each row is one of the tensors."""
-        entry = vector.itemsize
-        strides = (self.stride * entry, entry)
-        return np.ndarray(self.shape, vector.dtype, vector, self.start * entry, strides)
-
-
 class Layout:
     """Where each of a layer's parameters lies, by name, in one flat vector.
 
     Parameters, gradients and the optimizer's memory share it, so a checkpoint is a vector with a
-    table of names, and the norm of a tensor is one reduction over a slice. ``alike`` holds the same
-    tensors, grouped over the blocks.
+    table of names, and the norm of a tensor is one reduction over a slice.
     """
 
     def __init__(self, layer: Layer) -> None:
         self.tensors = tuple(_tensors(layer))
         self.size = sum(tensor.size for tensor in self.tensors)
         self.starts = np.array([tensor.start for tensor in self.tensors])
-        self.alike = tuple(_alike(self.tensors))
         self._layer = layer
 
     def zeros(self, dtype: DTypeLike) -> FlatVector:
@@ -186,22 +164,6 @@ def _views(layer: Layer, vector: Array, tensors: Iterator[Tensor], start: int) -
         parts[name] = _views(part, vector, tensors, end)
         end += parts[name].vector.size
     return Views(arrays, parts, vector[start:end])
-
-
-def _alike(tensors: Sequence[Tensor]) -> Iterator[Alike]:
-    """The tensors of each role and shape together, if they lie at equal distances."""
-    groups: dict[tuple[str, Shape], list[int]] = {}
-    for index, tensor in enumerate(tensors):
-        groups.setdefault((tensor.role, tensor.shape), []).append(index)
-    for indices in groups.values():
-        first, starts = tensors[indices[0]], [tensors[index].start for index in indices]
-        if len({*np.diff(starts).tolist()}) == len({*np.diff(indices).tolist()}) == 1:
-            step, stride = indices[1] - indices[0], starts[1] - starts[0]
-            span = slice(indices[0], indices[-1] + 1, step)
-            yield Alike(span, first.start, stride, (len(indices), first.size))
-        else:
-            for index, start in zip(indices, starts, strict=True):
-                yield Alike(slice(index, index + 1), start, first.size, (1, first.size))
 
 
 def _tensors(layer: Layer, path: tuple[str, ...] = (), start: int = 0) -> Iterator[Tensor]:

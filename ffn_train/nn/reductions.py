@@ -62,9 +62,7 @@ class Reductions:
         if layout.size <= SMALL:
             out[...] = np.add.reduceat(vector * vector, layout.starts)
         else:
-            for alike in layout.alike:
-                rows = alike.rows(vector)
-                out[alike.places] = np.vecdot(rows, rows)
+            out[...] = [np.vdot(part, part) for part in np.split(vector, layout.starts[1:])]
         squares = out.tolist()
         np.sqrt(out, out=out)
         if not (min(squares) > SMALLEST and max(squares) < LARGEST):

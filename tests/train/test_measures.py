@@ -13,7 +13,6 @@ from ffn_train.nn.segments import SignalGradients
 from ffn_train.nn.stack import Stack
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import load_run
-from tests.support.choices import tiny
 from tests.support.made_measures import with_values
 from tests.support.small_runs import config, run_in
 
@@ -153,22 +152,6 @@ def test_gradient_ratio_and_growth_of_a_geometric_series(tmp_path: Path) -> None
     measures = with_values(run.measures, signal_gradient_rms=flow)
     np.testing.assert_array_equal(measures.gradient_ratio, [0, np.nan, np.nan])
     np.testing.assert_allclose(measures.growth_per_block, [0.5, np.nan, np.nan])
-
-
-@pytest.mark.parametrize("residual", ["identity", "rezero"])
-@pytest.mark.parametrize("norm", ["none", "pre_layer", "post_rms"])
-def test_the_tensors_of_all_blocks_are_the_rows_of_one_view(residual: str, norm: str) -> None:
-    names = {"activation": "relu", "block": "swiglu", "residual": residual, "norm": norm}
-    layout = tiny(names, depth=3).layout
-    vector = np.arange(layout.size, dtype="float32")
-    rows: dict[int, Array] = {}
-    for alike in layout.alike:
-        indices = range(len(layout.tensors))[alike.places]
-        rows.update(zip(indices, alike.rows(vector), strict=True))
-    assert len(layout.alike) < len(layout.tensors)
-    assert sorted(rows) == list(range(len(layout.tensors)))
-    for index, tensor in enumerate(layout.tensors):
-        np.testing.assert_array_equal(rows[index], vector[tensor.span])
 
 
 def test_measures_of_a_float32_run_are_read_back(tmp_path: Path) -> None:
