@@ -29,9 +29,8 @@ class Identity:
     @classmethod
     def of(cls, config: Mapping[str, Any], parts: Mapping[str, str], data: str | None) -> Identity:
         """The identity of a resolved configuration with these parts and rows."""
-        settings = {
-            key: value for key, value in lasting(config).items() if key not in (STEPS_KEY, "parts")
-        }
+        settings = lasting(config)
+        settings.pop(STEPS_KEY, None)
         return cls(settings, parts, data)
 
     @property

@@ -13,13 +13,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ffn_train.config.keys import DECLARED, dotted
-from ffn_train.config.registry import OBSERVING
+from ffn_train.config.keys import dotted, silent
 from ffn_train.runs import files
 from ffn_train.runs.files import RunError, damaged
 
 SEALED = "sha256"  # the key of the digest
-_SILENT = {key for key, setting in DECLARED.items() if setting.changes == "nothing"}
 
 
 def sealed(run: Path, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,17 +58,9 @@ def read_files(run: Path, digests: Mapping[str, str], names: Iterable[str]) -> d
 
 def _digest(path: Path, content: bytes) -> str:
     if path.name == files.CONFIG:
-        return _of_content(_telling(files.read_json(path, content)))
+        settings = dotted(files.read_json(path, content))
+        return _of_content({key: value for key, value in settings.items() if not silent(key)})
     return hashlib.sha256(content).hexdigest()
-
-
-def _telling(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that change a run's numbers, by dotted key."""
-    return {
-        key: value
-        for key, value in dotted(config).items()
-        if key not in _SILENT and key.partition(".")[0] not in OBSERVING
-    }
 
 
 def _of_content(content: Mapping[str, Any]) -> str:
