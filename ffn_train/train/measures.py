@@ -129,14 +129,11 @@ class Measurement:
             q.name: np.full(shape_of(q.per, tensors, depth), np.nan) for q in quantities
         }
         self._absent = {q.name for q in quantities if q.absent(model)}
-        self._memory = {
-            q.name: {
-                key.removeprefix(f"{q.name}/"): array
-                for key, array in memory.items()
-                if key.startswith(f"{q.name}/")
-            }
-            for q in quantities
-        }
+        self._memory: dict[str, dict[str, Array]] = {q.name: {} for q in quantities}
+        for key, array in memory.items():
+            name, slash, slot = key.partition("/")
+            if slash and name in self._memory:
+                self._memory[name][slot] = array
         of_passes = [q for q in quantities if isinstance(q, PassQuantity)]
         self._turns = turns
         self.shards = [ShardMeasurement(of_passes, model, dtype) for _ in range(shards * turns)]
