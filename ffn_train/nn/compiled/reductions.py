@@ -41,13 +41,7 @@ def vector_norm(vector, out):
 
 
 @entry
-def _norms(arrays, out):
-    for k in range(arrays.shape[0]):
-        out[k] = _norm(arrays[k].reshape(-1))
-
-
-@entry
-def _tensor_norms(vector, starts, out):
+def _norms(vector, starts, out):
     for t in range(starts.size):
         end = starts[t + 1] if t + 1 < starts.size else vector.size
         out[t] = _norm(vector[starts[t] : end])
@@ -82,10 +76,11 @@ class CompiledReductions(Reductions):
         return float(out[0])
 
     def norms(self, arrays: Arrays, out: Array) -> None:
-        _norms(arrays, out)
+        flat, starts = np.reshape(arrays, -1), np.arange(len(arrays)) * arrays[0].size
+        _norms(flat, starts, out)
 
     def tensor_norms(self, layout: Layout, vector: Array, out: Floats) -> None:
-        _tensor_norms(vector, layout.starts, out)
+        _norms(vector, layout.starts, out)
 
     def maxima(self, hidden: Arrays, out: Array) -> None:
         _maxima(hidden, out)
