@@ -200,11 +200,12 @@ def test_elementary_functions_in_float32(name: str) -> None:
 def test_activations_reach_their_limits_as_the_plain_ones_do(dtype: str) -> None:
     from numba import njit
 
-    from ffn_train.nn.compiled.activations import TWINS, activate, loops_of
+    from ffn_train.nn.compiled.activations import TWINS, loops_of
+    from ffn_train.nn.compiled.jit import call
 
     @njit(error_model="numpy")
     def run(loops, z, slope):  # type: ignore[no-untyped-def]
-        activate(loops, z, np.zeros(z.shape[1], z.dtype), slope)
+        call(loops.activate, (z, slope, np.zeros(z.shape[1], z.dtype), loops.settings))
 
     powers = np.arange(3, 38.5) if dtype == "float32" else np.arange(3, 308.0, 5)
     size = np.concatenate([10.0**powers, [float(np.finfo(dtype).max)]]).astype(dtype)

@@ -28,7 +28,7 @@ from ffn_train.nn.activations.identity import Identity
 from ffn_train.nn.activations.relu import LeakyReLU, ReLU
 from ffn_train.nn.activations.silu import SiLU
 from ffn_train.nn.activations.tanh import Tanh
-from ffn_train.nn.compiled.jit import address, call, entry, inlined
+from ffn_train.nn.compiled.jit import address, entry, inlined
 from ffn_train.nn.compiled.refusal import no_twin
 from ffn_train.nn.compiled.scalars import erf, gauss, normal, sigmoid, tanh
 
@@ -188,6 +188,7 @@ def _loop(twin: Twin) -> Function:
     pair, count, keeps_slope = inlined(twin.pair), len(twin.settings), twin.slope is None
 
     def activate(z, slope, bias, settings):
+        """Overwrite z (N, H) with act(z + b); act' goes into ``slope``, if it is kept."""
         numbers = _as_tuple(carray(settings, count), count)
         for n in range(z.shape[0]):
             for j in range(z.shape[1]):
@@ -203,6 +204,7 @@ def _backward_loop(twin: Twin) -> Function:
     count, slope_of = len(twin.settings), inlined(twin.slope or (lambda slope, *settings: slope))
 
     def activate_backward(dh, kept, dbias, settings):
+        """Overwrite dh (N, H) with dz = dh ∘ act'; db = Σ_n dz_n. ``kept`` holds act' or act."""
         numbers = _as_tuple(carray(settings, count), count)
         dbias[:] = 0
         for n in range(dh.shape[0]):
@@ -212,15 +214,3 @@ def _backward_loop(twin: Twin) -> Function:
                 dbias[j] += dz
 
     return activate_backward
-
-
-@inlined
-def activate(scheme, z, bias, slope):
-    """Overwrite z (N, H) with act(z + b); act' goes into ``slope``, if it is kept."""
-    call(scheme.activate, (z, slope, bias, scheme.settings))
-
-
-@inlined
-def activate_backward(scheme, dh, kept, dbias):
-    """Overwrite dh (N, H) with dz = dh ∘ act'; db = Σ_n dz_n. ``kept`` holds act' or act."""
-    call(scheme.activate_backward, (dh, kept, dbias, scheme.settings))

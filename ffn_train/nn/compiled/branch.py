@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ffn_train.nn.compiled.activations import activate, activate_backward
 from ffn_train.nn.compiled.blas import product, product_of_transpose, product_with_transpose
-from ffn_train.nn.compiled.jit import inlined
+from ffn_train.nn.compiled.jit import call, inlined
 
 
 @inlined
@@ -16,11 +15,20 @@ def linear_of(theta, start, fan_out, fan_in):
 
 
 @inlined
+def products_backward(theta, grads, at, fan_out, fan_in, dy, x, dx):
+    """dW = dyᵀ x and dx = dy W of the affine map at ``at``."""
+    weight, _, _ = linear_of(theta, at, fan_out, fan_in)
+    dweight, _, _ = linear_of(grads, at, fan_out, fan_in)
+    product_of_transpose(dy, x, dweight)
+    product(dy, weight, dx)
+
+
+@inlined
 def branch(scheme, theta, at, inner, hidden, slope, value, gate, y):
     """W₂ h into ``y``, without b₂, which is returned; ``gate`` is scratch for h ∘ u."""
     weight, bias, at = linear_of(theta, at, scheme.hidden, scheme.width)
     product_with_transpose(inner, weight, hidden)
-    activate(scheme, hidden, bias, slope)
+    call(scheme.activate, (hidden, slope, bias, scheme.settings))
     through = hidden
     if scheme.gated:
         weight, bias, at = linear_of(theta, at, scheme.hidden, scheme.width)
@@ -43,21 +51,18 @@ def branch_backward(
 
     ``dhidden`` and ``dvalue`` (N, H) are scratch; without a gate ``dvalue`` is empty.
     """
-    layer = scheme.hidden * (scheme.width + 1)
+    through, layer = hidden, scheme.hidden * (scheme.width + 1)
     up_at = at + layer if scheme.gated else at
-    down, _, _ = linear_of(theta, up_at + layer, scheme.width, scheme.hidden)
-    ddown, _, _ = linear_of(grads, up_at + layer, scheme.width, scheme.hidden)
     if scheme.gated:
         for n in range(value.shape[0]):
             for j in range(value.shape[1]):
                 dvalue[n, j] = hidden[n, j] * value[n, j]
-        product_of_transpose(dy, dvalue, ddown)
-    else:
-        product_of_transpose(dy, hidden, ddown)
-    product(dy, down, dhidden)
+        through = dvalue
+    products_backward(
+        theta, grads, up_at + layer, scheme.width, scheme.hidden, dy, through, dhidden
+    )
     if scheme.gated:
-        up, _, _ = linear_of(theta, up_at, scheme.hidden, scheme.width)
-        dup, dbias, _ = linear_of(grads, up_at, scheme.hidden, scheme.width)
+        _, dbias, _ = linear_of(grads, up_at, scheme.hidden, scheme.width)
         dbias[:] = 0
         for n in range(value.shape[0]):
             for j in range(value.shape[1]):
@@ -65,13 +70,10 @@ def branch_backward(
                 dvalue[n, j] = du
                 dbias[j] += du
                 dhidden[n, j] *= value[n, j]
-        product_of_transpose(dvalue, inner, dup)
-        product(dvalue, up, dy)
-    weight, _, _ = linear_of(theta, at, scheme.hidden, scheme.width)
-    dweight, dbias, _ = linear_of(grads, at, scheme.hidden, scheme.width)
-    activate_backward(scheme, dhidden, slope, dbias)
-    product_of_transpose(dhidden, inner, dweight)
-    product(dhidden, weight, dinner)
+        products_backward(theta, grads, up_at, scheme.hidden, scheme.width, dvalue, inner, dy)
+    _, dbias, _ = linear_of(grads, at, scheme.hidden, scheme.width)
+    call(scheme.activate_backward, (dhidden, slope, dbias, scheme.settings))
+    products_backward(theta, grads, at, scheme.hidden, scheme.width, dhidden, inner, dinner)
     if scheme.gated:
         for n in range(dy.shape[0]):
             for j in range(dy.shape[1]):

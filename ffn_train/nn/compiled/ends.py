@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ffn_train.nn.compiled.blas import product, product_of_transpose, product_with_transpose
-from ffn_train.nn.compiled.branch import linear_of
+from ffn_train.nn.compiled.blas import product_with_transpose
+from ffn_train.nn.compiled.branch import linear_of, products_backward
 from ffn_train.nn.compiled.jit import inlined
 from ffn_train.nn.compiled.norms import norm, norm_backward
 from ffn_train.nn.compiled.scheme import PRE, norm_of
@@ -22,10 +22,8 @@ def linear(theta, at, fan_out, fan_in, x, y):
 @inlined
 def linear_backward(theta, grads, at, fan_out, fan_in, dy, x, dx):
     """From dL/dy to dL/dx; fills dL/dW and dL/db."""
-    weight, _, _ = linear_of(theta, at, fan_out, fan_in)
-    dweight, dbias, _ = linear_of(grads, at, fan_out, fan_in)
-    product_of_transpose(dy, x, dweight)
-    product(dy, weight, dx)
+    products_backward(theta, grads, at, fan_out, fan_in, dy, x, dx)
+    _, dbias, _ = linear_of(grads, at, fan_out, fan_in)
     dbias[:] = 0
     for n in range(dy.shape[0]):
         for j in range(dy.shape[1]):
