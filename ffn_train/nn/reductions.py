@@ -51,24 +51,18 @@ class Reductions:
 
     def norms(self, arrays: Arrays, out: Array) -> None:
         """The norm of each array, into ``out`` (K,)."""
-        squares = [float(np.vdot(array, array)) for array in arrays]
-        if min(squares) > SMALLEST and max(squares) < LARGEST:
-            out[:] = [math.sqrt(square) for square in squares]
-        else:
-            out[:] = [_norm(array) for array in arrays]
+        out[:] = [_norm(array) for array in arrays]
 
     def tensor_norms(self, layout: Layout, vector: Array, out: Floats) -> None:
         """The norm of each tensor of a flat vector (P,), into ``out`` (T,)."""
-        if layout.size <= SMALL:
-            out[...] = np.add.reduceat(vector * vector, layout.starts)
-        else:
-            out[...] = [np.vdot(part, part) for part in np.split(vector, layout.starts[1:])]
-        squares = out.tolist()
+        if layout.size > SMALL:
+            self.norms(np.split(vector, layout.starts[1:]), out)
+            return
+        out[...] = np.add.reduceat(vector * vector, layout.starts)
+        lossy = np.flatnonzero(~((out > SMALLEST) & (out < LARGEST)))
         np.sqrt(out, out=out)
-        if not (min(squares) > SMALLEST and max(squares) < LARGEST):
-            for index, square in enumerate(squares):
-                if not SMALLEST < square < LARGEST:
-                    out[index] = _norm(vector[layout.tensors[index].span])
+        for index in lossy:
+            out[index] = _norm(vector[layout.tensors[index].span])
 
     def maxima(self, hidden: Arrays, out: Array) -> None:
         """Each unit's largest value over the samples, of k blocks (N, H), into ``out`` (k, H).
