@@ -69,12 +69,18 @@ class Segment:
         """Raises SettingError for a stack that cannot be computed in this way."""
 
     def forward(self, *, keep: bool, observe: Observe | None = None) -> Array:
-        """The segment's output; ``keep``: keep what its backward pass needs."""
+        """The segment's output, the same bit for bit whether or not it is to ``keep`` what its
+        backward pass needs.
+        """
         x = self.x
         signals: list[Array] = []
         hidden: list[Array] = []
         for name, layer in self._layers.items():
-            x, pullback = layer.forward(self.params.part(name), x)
+            views = self.params.part(name)
+            if not keep and observe is None:
+                x = layer.predict(views, x)
+                continue
+            x, pullback = layer.forward(views, x)
             if keep:
                 self.pullbacks[name] = pullback
             if observe is not None and name == "input":
@@ -84,13 +90,6 @@ class Segment:
                 hidden.append(pullback.branch.hidden)
         if observe is not None:
             observe(signals, hidden)
-        return x
-
-    def predict(self) -> Array:
-        """The output of ``forward``, bit for bit; nothing is kept."""
-        x = self.x
-        for name, layer in self._layers.items():
-            x = layer.predict(self.params.part(name), x)
         return x
 
     def backward(

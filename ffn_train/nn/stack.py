@@ -163,4 +163,4 @@ class Stack(Layer):
 
     def predict(self, params: Views, x: Array) -> Array:
         """The output alone (N, outputs); nothing is kept for a backward pass."""
-        return self.engine.segment(self, params, range(self.depth), x).predict()
+        return self.engine.segment(self, params, range(self.depth), x).forward(keep=False)

@@ -93,9 +93,6 @@ class CompiledSegment(Segment):
         x: Array = passed.signals[-1]
         return x if keep else x.copy()  # a view would keep all signals alive
 
-    def predict(self) -> Array:
-        return self.forward(keep=False)
-
     def backward(
         self, dy: Array, grads: Views, *, observe: ObserveGradients | None = None
     ) -> Array:
