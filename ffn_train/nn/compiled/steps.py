@@ -25,31 +25,15 @@ LARGE = 2**30  # multiply-adds of a step that itself lasts about as long
 
 
 @entry
-def _steps(
-    functions,
-    record,
-    sizes,
-    settings,
-    x,
-    targets,
-    theta,
-    grads,
-    first,
-    second,
-    decays,
-    clip,
-    limit,
-    rows,
-    numbers,
-    shrink,
-    losses,
-    norms,
-):
+def _steps(described, fit, rows, numbers, shrink, losses, norms):
     """The steps of ``Fit``; returns how many were made.
 
-    ``functions``: the addresses of forward pass, loss, backward pass, norm and update. ``sizes``:
-    the numbers of blocks and of entries that a forward pass keeps.
+    ``described``: the addresses of forward pass, loss, backward pass, norm and update; the record
+    of the scheme; the numbers of blocks and of entries that a forward pass keeps; the loss's
+    settings. ``fit``: its data, vectors and limits.
     """
+    functions, record, sizes, settings = described
+    x, targets, theta, grads, first, second, decays, clip, limit = fit
     scheme, blocks, batch = record[0], sizes[0], rows.shape[1]
     dtype, real = theta.dtype, theta.dtype.type
     inputs, wanted = (
@@ -101,11 +85,9 @@ class CompiledSteps:
             address(rule.kernel, *[vector] * 4, doubles),
         ]
         self.at_once, self._rule, self._real = 1, rule, dtype.type
-        self._fixed = (
-            np.array(functions),
-            record,
-            np.array([blocks, rows * scheme.kept(blocks)]),
-            gradient_of.settings,
+        sizes = np.array([blocks, rows * scheme.kept(blocks)])
+        self._described = np.array(functions), record, sizes, gradient_of.settings
+        self._fit = (
             np.ascontiguousarray(fit.x, dtype),
             np.ascontiguousarray(fit.targets, dtype),
             fit.params,
@@ -125,7 +107,7 @@ class CompiledSteps:
         shrink = 1 - np.array(rates, scalar) * scalar(rule.weight_decay)
         losses, norms = np.empty(len(rows)), np.empty(len(rows))
         began = time.perf_counter()
-        made = _steps(*self._fixed, rows, numbers, shrink, losses, norms)
+        made = _steps(self._described, self._fit, rows, numbers, shrink, losses, norms)
         could = int(SECONDS * made / (time.perf_counter() - began))
         self.at_once = max(1, min(2 * self.at_once, could))
         return losses[:made].tolist(), norms[:made].tolist()
