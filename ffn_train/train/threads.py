@@ -55,42 +55,30 @@ def choose(
 
     A number is taken as it is; ``auto`` is one thread as long as a second would cost more than it
     gains, and above that one for every core of this process.
-    """
-    forced = setting != "auto"
-    count = setting if forced else allowed_cores()
-    product = batch * width * hidden
-    if engine == "compiled":
-        return _of_passes(count, batch, depth * product, forced=forced)
-    return _of_products(count, batch, product, forced=forced)
 
-
-def _of_products(count: int, batch: int, product: int, *, forced: bool) -> Threads:
-    """Decided by the multiply-adds N·D·H of a product, since every operation needs the GIL.
-
-    One thread below 2²². Above, the batch is split into shards, one thread and one BLAS thread
-    each, so that the whole step runs in parallel, if a shard has 64 rows and 2²² multiply-adds per
-    product; otherwise the threads are the BLAS's, for its products.
+    With NumPy the multiply-adds N·D·H of a product decide, since every operation needs the GIL: one
+    thread below 2²². Above, the batch is split into shards, one thread and one BLAS thread each, so
+    that the whole step runs in parallel, if a shard has 64 rows and 2²² multiply-adds per product;
+    otherwise the threads are the BLAS's, for its products.
     Measured on two cores of a Xeon, ms per pass on one thread / two BLAS threads / two shards:
     N=128 D=64 H=256 4.8/4.8/5.8; N=128 D=128 H=512 7.9/6.5/5.2; N=256 D=256 H=1024 56/41/35; but
     N=64 D=256 H=1024 18/13/13.
+
+    Compiled passes need the GIL twice per step, however deep the stack: L·N·D·H decides, and shards
+    are from 2²⁴ on. Time of a step on two shards over that on one, measured on the same machine,
+    N=64 D=32 H=128: 1.51 at 2²¹, 1.37, 1.10 and .91 at 2²⁴; N=128 D=64 H=256: 1.24 at 2²²,
+    1.07 and .93 at 2²⁴; N=1024 D=64 H=256: .56 at 2²⁷.
     """
-    if product < WORTH_A_THREAD and not forced:
+    count = allowed_cores() if setting == "auto" else setting
+    product, compiled = batch * width * hidden, engine == "compiled"
+    little = depth * product < WORTH_A_SHARD if compiled else product < WORTH_A_THREAD
+    if setting == "auto" and little:
         count = 1
+    if compiled:
+        return Threads(blas=1, shards=min(count, batch))
     if batch // count >= ROWS and product // count >= WORTH_A_THREAD:
         return Threads(blas=1, shards=count)
     return Threads(blas=count, shards=1)
-
-
-def _of_passes(count: int, batch: int, products: int, *, forced: bool) -> Threads:
-    """Decided by L·N·D·H: compiled passes need the GIL twice per step, however deep the stack.
-
-    Shards from 2²⁴ on. Measured on two cores of a Xeon, time of a step on two shards over that on
-    one, N=64 D=32 H=128: 1.51 at 2²¹, 1.37, 1.10 and .91 at 2²⁴; N=128 D=64 H=256: 1.24 at 2²²,
-    1.07 and .93 at 2²⁴; N=1024 D=64 H=256: .56 at 2²⁷.
-    """
-    if products < WORTH_A_SHARD and not forced:
-        count = 1
-    return Threads(blas=1, shards=min(count, batch))
 
 
 def turns(rows: int, width: int, hidden: int, depth: int) -> int:
