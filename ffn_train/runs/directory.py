@@ -79,13 +79,11 @@ def _new(parent: Path, stamp: str) -> Path:
     attempt = 1
     while True:
         candidate = parent / (stamp if attempt == 1 else f"{stamp}-{attempt}")
-        try:
+        with suppress(FileExistsError):
             os.mkdir(candidate)  # atomic: only one of two launches in the same second gets the name
-        except FileExistsError:
-            attempt += 1
-        else:
             files.flush_directory(parent)
             return candidate
+        attempt += 1
 
 
 def is_empty(path: Path) -> bool:
