@@ -71,10 +71,3 @@ class Reductions:
         """
         for units, largest in zip(hidden, out, strict=True):
             np.maximum.reduce(units, axis=0, out=largest)
-
-    def dead_share(self, maxima: Array, out: Floats) -> None:
-        """Each block's share of units that are never positive, from ``maxima`` (L, H), into
-        ``out`` (L,); NaN where a maximum is.
-        """
-        np.divide(np.add.reduce(maxima <= 0, axis=1), maxima.shape[1], out=out)
-        out[np.isnan(maxima).any(axis=1)] = np.nan

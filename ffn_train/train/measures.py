@@ -170,11 +170,7 @@ class Measurement:
         Raises SettingError for a quantity's value of the wrong shape, or that is no real number.
         """
         before = time.perf_counter()
-        batch = Batch(
-            sum(shard.samples for shard in self.shards),
-            self._model.width,
-            step.model.engine.reductions,
-        )
+        batch = Batch(sum(shard.samples for shard in self.shards), self._model.width)
         whole = self.shards[0].partial
         for quantity in self._of_passes:
             for shard in self.shards[1:]:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from ffn_train.nn.engine import ENGINES, engine
 from ffn_train.nn.reductions import SMALL, Reductions, norm, rms
 from ffn_train.running.experiment import build_experiment
+from ffn_train.train.quantities.dead_share import DeadShare
+from ffn_train.train.quantities.quantity import Batch
 from tests.support.small_runs import config
 
 
@@ -88,5 +90,5 @@ def test_units_that_are_never_positive_are_dead(reductions: Reductions, dtype: s
     dead = np.mean(~(hidden > 0).any(axis=1), axis=1)
     assert dead[0] >= 3 / 16
     share = np.empty(3)
-    reductions.dead_share(maxima, share)
+    DeadShare().value(maxima, Batch(4, 16), share)
     np.testing.assert_array_equal(share, [dead[0], dead[1], np.nan])

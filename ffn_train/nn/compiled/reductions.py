@@ -57,16 +57,6 @@ def _maxima(hidden, out):
                 out[block, j] = value if value > largest or value != value else largest
 
 
-@entry
-def _dead_share(maxima, out):
-    for block in range(maxima.shape[0]):
-        dead, nan = 0, False
-        for j in range(maxima.shape[1]):
-            dead += maxima[block, j] <= 0
-            nan |= maxima[block, j] != maxima[block, j]
-        out[block] = np.nan if nan else dead / maxima.shape[1]
-
-
 class CompiledReductions(Reductions):
     """``Reductions``, compiled. Many arrays must be stacked in one, not in a list."""
 
@@ -84,6 +74,3 @@ class CompiledReductions(Reductions):
 
     def maxima(self, hidden: Arrays, out: Array) -> None:
         _maxima(hidden, out)
-
-    def dead_share(self, maxima: Array, out: Floats) -> None:
-        _dead_share(maxima, out)

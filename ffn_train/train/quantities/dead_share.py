@@ -37,4 +37,5 @@ class DeadShare(PassQuantity):
         np.maximum(partial, other, out=partial)
 
     def value(self, partial: Array, batch: Batch, out: Floats) -> None:
-        batch.reductions.dead_share(partial, out)
+        np.mean(partial <= 0, axis=1, out=out)
+        out[np.isnan(partial).any(axis=1)] = np.nan

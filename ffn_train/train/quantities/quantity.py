@@ -133,7 +133,6 @@ class Batch:
 
     samples: int
     width: int
-    reductions: Reductions
 
 
 # the needs that a method of a quantity serves
