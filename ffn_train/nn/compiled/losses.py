@@ -33,11 +33,7 @@ def _huber(y, targets, settings, dy, value):
     for n in range(y.shape[0]):
         for j in range(y.shape[1]):
             error = np.float64(y[n, j] - targets[n, j])
-            clipped = error
-            if error > delta:
-                clipped = delta
-            elif error < -delta:
-                clipped = -delta
+            clipped = min(max(error, -delta), delta)
             total += clipped * (error - clipped / 2)
             dy[n, j] = real(clipped / y.size)
     value[0] = total / y.size
