@@ -21,7 +21,7 @@ class Branch(Layer):
     """Maps (N, D) to (N, D) through H hidden units.
 
     ``inner`` and ``outer`` name the parts that read from the residual stream and the one that
-    writes back to it; initialisers treat the two differently.
+    writes back to it, attributes of these names; initialisers treat the two differently.
     """
 
     activation: Activation
@@ -29,8 +29,8 @@ class Branch(Layer):
     outer: ClassVar[str]
 
     @property
-    @abstractmethod
-    def parts(self) -> Mapping[str, Layer]: ...
+    def parts(self) -> Mapping[str, Layer]:
+        return {name: getattr(self, name) for name in (*self.inner, self.outer)}
 
     @abstractmethod
     def forward(self, params: Views, x: Array) -> tuple[Array, BranchPullback]:

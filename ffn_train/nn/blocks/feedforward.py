@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ffn_train.config.registry import choice
 from ffn_train.nn.activations.activation import Activation, Slope
 from ffn_train.nn.blocks.branch import Block, Branch, BranchPullback
-from ffn_train.nn.core import Array, Layer, Pullback, Views
+from ffn_train.nn.core import Array, Pullback, Views
 from ffn_train.nn.layers.linear import Linear
 
 
@@ -43,10 +42,6 @@ class FeedForward(Branch):
         self.up = Linear(width, hidden)
         self.down = Linear(hidden, width)
         self.activation = activation
-
-    @property
-    def parts(self) -> Mapping[str, Layer]:
-        return {"up": self.up, "down": self.down}
 
     def forward(self, params: Views, x: Array) -> tuple[Array, BranchPullback]:
         z, up = self.up.forward(params.part("up"), x)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ffn_train.config.registry import choice
@@ -10,7 +9,7 @@ from ffn_train.nn.activations.activation import Activation, Slope
 from ffn_train.nn.activations.gelu import GELU
 from ffn_train.nn.activations.silu import SiLU
 from ffn_train.nn.blocks.branch import Block, Branch, BranchPullback
-from ffn_train.nn.core import Array, Layer, Pullback, Views
+from ffn_train.nn.core import Array, Pullback, Views
 from ffn_train.nn.layers.linear import Linear
 
 
@@ -52,10 +51,6 @@ class Gated(Branch):
         self.up = Linear(width, hidden)
         self.down = Linear(hidden, width)
         self.activation = activation
-
-    @property
-    def parts(self) -> Mapping[str, Layer]:
-        return {"gate": self.gate, "up": self.up, "down": self.down}
 
     def forward(self, params: Views, x: Array) -> tuple[Array, BranchPullback]:
         g, gate = self.gate.forward(params.part("gate"), x)
