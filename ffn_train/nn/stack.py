@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from ffn_train.nn.blocks.norm import Norm
 from ffn_train.nn.blocks.residual import Residual, ResidualBlock
 from ffn_train.nn.core import Array, FlatVector, Layer, Layout, Views
 from ffn_train.nn.engine import NUMPY, Engine
-from ffn_train.nn.initialisers.initialiser import Initialiser
+from ffn_train.nn.initialisers.initialiser import Initialiser, Role
 from ffn_train.nn.initialisers.weights import Weights
 from ffn_train.nn.layers.linear import Linear
 from ffn_train.nn.segments import Observe, ObserveGradients, Segment, segment_length
@@ -114,6 +114,17 @@ class Stack(Layer):
         """The index of each block by its name in the stack (``Tensor.part``)."""
         return {f"blocks.{index}": index for index in range(self.depth)}
 
+    @property
+    def matrices(self) -> dict[str, dict[str, Any]]:
+        """What an initialiser is told of each matrix of a block, by the name of its layer."""
+        branch, matrices = self.branch, {}
+        for name in (*branch.inner, branch.outer):
+            fan_out, fan_in = branch.parts[name].shapes["weight"]
+            role: Role = "outer" if name == branch.outer else "inner"
+            sizes = {"fan_in": fan_in, "fan_out": fan_out, "role": role, "depth": self.depth}
+            matrices[name] = sizes
+        return matrices
+
     def initial(self, init: Initialiser, rng: np.random.Generator, dtype: str) -> FlatVector:
         """The parameter vector (P,) before the first step.
 
@@ -127,23 +138,15 @@ class Stack(Layer):
             return flat
         for tensor in self.layout.tensors:
             flat.vector[tensor.span] = tensor.initial
-        params = flat.views
-        branch, layers = self.branch, self.branch.parts
+        params, matrices = flat.views, self.matrices
         for end, linear in (("input", self.input), ("output", self.output)):
             draw = rng.standard_normal((linear.fan_out, linear.fan_in))
             params.part(end)["weight"][...] = draw / np.sqrt(linear.fan_in)
         for index in range(self.depth):
             views = params.part(f"blocks.{index}")
-            for name in (*branch.inner, branch.outer):
-                fan_out, fan_in = layers[name].shapes["weight"]
-                views.part(name)["weight"][...] = init.weight(
-                    rng,
-                    fan_in=fan_in,
-                    fan_out=fan_out,
-                    role="outer" if name == branch.outer else "inner",
-                    depth=self.depth,
-                )
-                views.part(name)["bias"][...] = init.bias(rng, fan_out)
+            for name, sizes in matrices.items():
+                views.part(name)["weight"][...] = init.weight(rng, **sizes)
+                views.part(name)["bias"][...] = init.bias(rng, sizes["fan_out"])
         return flat
 
     def forward(

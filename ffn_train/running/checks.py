@@ -15,7 +15,7 @@ from ffn_train.config.sections import Model, Settings, Trainer
 from ffn_train.config.settings import SettingError, counted
 from ffn_train.nn.blocks.residual import Residual
 from ffn_train.nn.core import Array, Layer, Layout
-from ffn_train.nn.initialisers.initialiser import Initialiser, Role
+from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.stack import BLOCK, Stack, beyond_memory
 from ffn_train.nn.trial import agree, array, number, tried
@@ -117,11 +117,8 @@ def _layer(who: str, layer: Layer, model: Stack, dtype: str) -> None:
 
 def initialiser(init: Initialiser, model: Stack) -> None:
     """Try an initialiser of the user's own on each matrix of a block."""
-    branch = model.branch
-    for name in (*branch.inner, branch.outer):
-        fan_out, fan_in = branch.parts[name].shapes["weight"]
-        role: Role = "outer" if name == branch.outer else "inner"
-        init.check_results(fan_in=fan_in, fan_out=fan_out, role=role, depth=model.depth)
+    for sizes in model.matrices.values():
+        init.check_results(**sizes)
 
 
 def reduced(size: int, used: int) -> list[str]:
