@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ffn_train.config.sections import Trainer as Settings
 from ffn_train.config.settings import counted
 from ffn_train.nn.core import Array, FlatVector
 from ffn_train.nn.engine import Fit, Steps
@@ -106,12 +107,12 @@ class _Tools:
 class Trainer:
     """Fits a stack to data by mini-batch gradient descent.
 
-    ``clip`` bounds the global gradient norm (None: no clipping). ``instruments`` and ``evaluate``
-    say at which steps to measure and to validate, in addition to the first and the last. A run is
-    stopped if its loss has exploded (``EXPLODED``) and not fallen for ``patience`` steps, or once
-    its score has not improved for ``early_stopping`` evaluations. ``keep_best``: whether the
-    parameters of the best score are kept. Each batch is split into ``shards``, one thread each, the
-    validation part into ``validation_shards``; the rows of a shard are passed in ``turns``.
+    ``steps``: how many updates. ``settings``: by which gradients are clipped, a run is stopped if
+    its loss has exploded (``EXPLODED``) or its score does not improve, and the parameters of the
+    best score are kept. ``instruments`` and ``evaluate`` say at which steps to measure and to
+    validate, in addition to the first and the last. Each batch is split into ``shards``, one thread
+    each, the validation part into ``validation_shards``; the rows of a shard are passed in
+    ``turns``.
     """
 
     model: Stack
@@ -122,12 +123,9 @@ class Trainer:
     optimizer: Optimizer
     schedule: Schedule
     steps: int
-    clip: float | None
+    settings: Settings
     instruments: tuple[Instrument, ...]
     evaluate: Cadence
-    patience: int
-    early_stopping: int | None = None
-    keep_best: bool = False
     shards: int = 1
     validation_shards: int = 1
     turns: int = 1
@@ -136,7 +134,7 @@ class Trainer:
         """The state before the first step, with a copy of the initial parameters."""
         copy = self.model.layout.zeros(params.vector.dtype)
         copy.vector[...] = params.vector
-        names = (*self.optimizer.slots, *([BEST] if self.keep_best else []))
+        names = (*self.optimizer.slots, *([BEST] if self.settings.keep == "best" else []))
         slots = {name: np.zeros_like(params.vector) for name in names}
         return State(copy, slots | memory_of(self.quantities, self.model, copy.vector.dtype))
 
@@ -205,7 +203,7 @@ class Trainer:
             gradient=gradient.vector,
             memory=state.memory,
             decays=self._decays(),
-            clip=self.clip,
+            clip=self.settings.clip,
             limit=EXPLODED * trivial if trivial > 0 else math.inf,
         )
 
@@ -262,7 +260,7 @@ class Trainer:
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             before = Updates(step, self.optimizer.lr)
             divergence = locate(self.model, state.params, x, targets, self.loss, before, self.turns)
-        elif progress.exploded_for >= min(self.patience, self.steps):
+        elif progress.exploded_for >= min(self.settings.patience, self.steps):
             divergence = self._exploded(step, loss)
         evaluated = self._due(step, self.evaluate) or divergence is not None
         validation = (
@@ -338,7 +336,8 @@ class Trainer:
         return clipped_norm
 
     def _clipped(self, gradient_norm: float) -> float:
-        return gradient_norm if self.clip is None else min(gradient_norm, self.clip)
+        clip = self.settings.clip
+        return gradient_norm if clip is None else min(gradient_norm, clip)
 
     @property
     def trivial_loss(self) -> float:
@@ -348,18 +347,18 @@ class Trainer:
 
     def _stopped_early(self, progress: Progress) -> str:
         """Why training ends, if it does because the score does not improve any more."""
-        if self.early_stopping is None or progress.since_best < self.early_stopping:
+        patience = self.settings.early_stopping
+        if patience is None or progress.since_best < patience:
             return ""
         return (
             f"early stopping, the best {self.score.symbol} of {progress.best_score:.3g} at step "
-            f"{progress.best_step} was not improved on in "
-            f"{counted(self.early_stopping, 'evaluation')}"
+            f"{progress.best_step} was not improved on in {counted(patience, 'evaluation')}"
         )
 
     def _exploded(self, step: int, loss: float) -> Divergence:
         reason = (
             f"the loss, now {loss:.3g}, was above {EXPLODED} times that of "
-            f"{self.loss.trivial} for {counted(min(self.patience, self.steps), 'step')} "
+            f"{self.loss.trivial} for {counted(min(self.settings.patience, self.steps), 'step')} "
             "and did not fall"
         )
         return Divergence(step, "training", "loss", reason)
