@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ffn_train.config.keys import dotted
 from ffn_train.config.settings import SettingError
 from ffn_train.running.experiment import Experiment
 from ffn_train.runs import files
@@ -112,13 +113,12 @@ def legs(
     path: Path, now: Provenance, trainer: Trainer, checkpoint: Checkpoint | None
 ) -> tuple[Leg, ...]:
     """The legs of a run up to a checkpoint, and the one that starts now."""
-    before = read_provenance(path) if checkpoint is not None else Provenance()
-    first = checkpoint.step if checkpoint is not None else 0
-    earlier = before.legs
-    if checkpoint is not None and not earlier:  # a run of an old version
-        earlier = (_leg(before, 0, _planned(read_json(path / files.CONFIG))),)
-    lr = _rate(trainer, first, trainer.steps)
-    coming = replace(_leg(now, first, trainer.steps), lr=lr)
+    first, earlier = 0, tuple[Leg, ...]()
+    if checkpoint is not None:
+        first, before = checkpoint.step, read_provenance(path)
+        # a run of an old version has none
+        earlier = before.legs or (_leg(before, 0, _planned(read_json(path / files.CONFIG))),)
+    coming = replace(_leg(now, first, trainer.steps), lr=_rate(trainer, first, trainer.steps))
     if earlier and earlier[-1].steps is not None:
         coming = replace(coming, lr_before=_rate(trainer, first, earlier[-1].steps))
     return (*earlier, coming)
@@ -151,8 +151,7 @@ def last_usable(path: Path) -> int:
 
 def _planned(config: Mapping[str, Any]) -> int | None:
     """The number of steps in a run's settings; None where these have none."""
-    trainer = config.get("trainer")
-    steps = trainer.get("steps") if isinstance(trainer, dict) else None
+    steps = dotted(config).get(STEPS_KEY)
     return steps if isinstance(steps, int) else None
 
 
