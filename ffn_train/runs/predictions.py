@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ffn_train.nn.core import Floats
 from ffn_train.runs.layout import TensorColumn
@@ -24,7 +25,7 @@ MODES = ("anchored", "a priori")  # the first available one is shown
 
 @dataclass(frozen=True)
 class Theory:
-    """The predictions by mode, and the reason for each mode that has none."""
+    """The predictions by mode, as in ``MODES``, and the reason for each mode that has none."""
 
     predictions: Mapping[str, Prediction]
     reasons: Mapping[str, str]
@@ -32,9 +33,7 @@ class Theory:
     @property
     def chosen(self) -> tuple[str, Prediction] | None:
         """The mode to show and its prediction, anchored if there is one."""
-        return next(
-            ((mode, self.predictions[mode]) for mode in MODES if mode in self.predictions), None
-        )
+        return next(iter(self.predictions.items()), None)
 
     @property
     def rows(self) -> str:
@@ -183,15 +182,14 @@ def worst(
     mode, prediction = chosen
     boundaries = [f"dL/dx_{index}" for index in range(len(signal_gradient))]
     compared = [t.block is not None and math.prod(t.shape) > 1 for t in tensors]
-    names = [
-        *boundaries,
-        *(t.name for t, included in zip(tensors, compared, strict=True) if included),
-    ]
-    measured = np.concatenate([signal_gradient, gradient[compared]])
-    log = np.concatenate(
-        [prediction.log_signal_gradient_rms, prediction.log_gradient_norm[compared]]
-    )
-    sd = np.concatenate([prediction.signal_gradient_sd, prediction.gradient_sd[compared]])
+
+    def both(of_signals: Any, of_tensors: Any) -> NDArray[Any]:
+        return np.concatenate([of_signals, np.array(of_tensors)[compared]])
+
+    names = both(boundaries, [tensor.name for tensor in tensors])
+    measured = both(signal_gradient, gradient)
+    log = both(prediction.log_signal_gradient_rms, prediction.log_gradient_norm)
+    sd = both(prediction.signal_gradient_sd, prediction.gradient_sd)
     with np.errstate(all="ignore"):
         distance = np.log(measured) - log
         lost = (measured < smallest) & (log < np.log(smallest))
@@ -203,5 +201,5 @@ def worst(
         size = np.where(comparable, abs(z) + beyond(z, ratios) * np.finfo(np.float64).max / 2, -1)
         within = float(np.exp(np.max(np.abs(distance[comparable]))))
     furthest = int(np.argmax(size))
-    numbers = float(ratios[furthest]), names[furthest], mode, float(sd[furthest])
+    numbers = float(ratios[furthest]), str(names[furthest]), mode, float(sd[furthest])
     return Ratio(*numbers, float(z[furthest]), within)
