@@ -57,9 +57,7 @@ def _gemm(context, ta, tb, m, n, k, a, lda, b, ldb, c):
         pointer = byte.as_pointer()
 
         def address(value: Any) -> Any:
-            slot = cgutils.alloca_once(builder, value.type)
-            builder.store(value, slot)
-            return builder.bitcast(slot, pointer)
+            return builder.bitcast(cgutils.alloca_once_value(builder, value), pointer)
 
         def letter(transposed: Any) -> Any:
             return address(builder.select(transposed, byte(ord("T")), byte(ord("N"))))
