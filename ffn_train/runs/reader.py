@@ -21,7 +21,7 @@ from ffn_train.runs.predictions import COMPARED, Ratio, Theory, parse, worst
 from ffn_train.runs.provenance import Provenance, read_provenance
 from ffn_train.runs.scalars import read_scalars
 from ffn_train.runs.score import ScoreDeclared
-from ffn_train.runs.seal import read_files
+from ffn_train.runs.seal import read_file
 from ffn_train.runs.status import written_status
 from ffn_train.runs.summary import Summary, read_summary
 from ffn_train.train.instruments import USUAL
@@ -122,9 +122,9 @@ class Run:
             raise RunError(f"{self.path} has not ended: {path.name} comes at its end{then}")
         if which == "best" and self.summary.kept_step is None:
             raise RunError(f"{self.path} has no best weights: trainer.keep=best keeps them")
-        checked = read_files(self.path, _digests(self.summary), [path.name])
-        with damaged(path, OSError, SafetensorError, ValueError):
-            weights = load(checked.get(path.name) or files.read_bytes(path))
+        content = read_file(path, _digests(self.summary))
+        with damaged(path, SafetensorError, ValueError):
+            weights = load(content)
             names = [tensor.name for tensor in self.measures.tensors]
             lost = [name for name in names if name not in weights]
             if lost:
@@ -138,8 +138,8 @@ class Run:
         """
         if lack := self.lacks(files.PREDICTIONS):
             raise RunError(f"{self.path} has no {files.PREDICTIONS}: {lack}")
-        checked = read_files(self.path, _digests(self.summary), [files.PREDICTIONS])
-        return read_outputs(self.path, checked.get(files.PREDICTIONS))
+        content = read_file(self.path / files.PREDICTIONS, _digests(self.summary))
+        return read_outputs(self.path, content)
 
 
 def load_run(path: str | Path) -> Run:
@@ -153,7 +153,7 @@ def load_run(path: str | Path) -> Run:
     summary, status = read_summary(path), written_status(path)
     state = None if status is None else status.state
     digests = _digests(summary)
-    checked = read_files(path, digests, [name for name in digests if name not in files.LATE])
+    checked = {n: read_file(path / n, digests) for n in digests if n not in files.LATE}
     scalars = read_scalars(path / files.SCALARS, checked.get(files.SCALARS))
     if files.SCALARS not in digests:
         dict(scalars)  # no digest vouches for its numbers: each is read now, or the run is damaged

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +42,16 @@ def check_digest(path: Path, content: Mapping[str, Any]) -> None:
         raise RunError(f"{path}: it is not what was written (its digest differs)")
 
 
-def read_files(run: Path, digests: Mapping[str, str], names: Iterable[str]) -> dict[str, bytes]:
-    """The contents of those files that have a digest, by name.
+def read_file(path: Path, digests: Mapping[str, str]) -> bytes:
+    """The content of one of a run's files.
 
-    Raises RunError for the first one that is missing or does not match its digest.
+    Raises RunError if it is missing, or does not match the digest of its name, if there is one.
     """
-    contents = {}
-    for name in (name for name in names if name in digests):
-        with damaged(run / name, OSError):
-            contents[name] = files.read_bytes(run / name)
-        if _digest(run / name, contents[name]) != digests[name]:
-            raise RunError(f"{run / name}: it is not what the run wrote (its digest differs)")
-    return contents
+    with damaged(path, OSError):
+        content = files.read_bytes(path)
+    if path.name in digests and _digest(path, content) != digests[path.name]:
+        raise RunError(f"{path}: it is not what the run wrote (its digest differs)")
+    return content
 
 
 def _digest(path: Path, content: bytes) -> str:
