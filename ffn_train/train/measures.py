@@ -61,9 +61,8 @@ class ShardMeasurement:
     def __init__(
         self, quantities: Sequence[PassQuantity], model: Stack, dtype: np.dtype[Any]
     ) -> None:
-        self._model, self._reductions = model, model.engine.reductions
+        self._reductions = model.engine.reductions
         self.partial = {q.name: q.start(model, dtype) for q in quantities}
-        self._norms = np.full(model.depth + 1, np.nan)
         self.begin(quantities)
 
     def begin(self, due: Sequence[PassQuantity]) -> None:
@@ -95,16 +94,10 @@ class ShardMeasurement:
         before = time.perf_counter()
         first, dx, skip, branch = flow
         boundaries, blocks = slice(first, first + len(dx)), slice(first, first + len(branch))
-        if self._due["backward"]:
-            self._reductions.norms(dx, self._norms[boundaries])
-            passes_on = self._model.block.passes_gradient_on
-            at = Backward(
-                *(dx, boundaries, skip, branch, blocks),
-                *(self._norms, passes_on, self._reductions),
-            )
-            for quantity in self._due["backward"]:
-                source = at if quantity.ours else _protected(at)
-                quantity.backward(source, self.partial[quantity.name])
+        at = Backward(dx, boundaries, skip, branch, blocks, self._reductions)
+        for quantity in self._due["backward"]:
+            source = at if quantity.ours else _protected(at)
+            quantity.backward(source, self.partial[quantity.name])
         self.seconds += time.perf_counter() - before
 
 

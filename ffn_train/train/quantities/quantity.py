@@ -112,9 +112,6 @@ class Forward:
 class Backward:
     """What a segment's backward pass computed: dLoss/dx_l (N, D) at ``boundaries``, its skip part
     (None without a skip path) and its branch part at the inputs of ``blocks``.
-
-    ``norms`` (L+1,) holds the norm of each dLoss/dx_l computed so far, from the last segment to the
-    first. ``passes_on``: the skip part of dLoss/dx_l is dLoss/dx_{l+1} itself.
     """
 
     gradients: Arrays
@@ -122,8 +119,6 @@ class Backward:
     skip: Arrays | None
     branch: Arrays
     blocks: slice
-    norms: Floats
-    passes_on: bool
     reductions: Reductions
 
 

@@ -31,7 +31,7 @@ class SignalGradientRMS(RootMeanSquare):
     needs = ("signal gradients",)
 
     def backward(self, at: Backward, partial: Array) -> None:
-        partial[at.boundaries] = at.norms[at.boundaries]
+        at.reductions.norms(at.gradients, partial[at.boundaries])
 
 
 @choice("quantity", "skip_gradient_rms")
@@ -47,9 +47,7 @@ class SkipGradientRMS(RootMeanSquare):
         return "" if model.block.skip != 0 else "the blocks have no skip path"
 
     def backward(self, at: Backward, partial: Array) -> None:
-        if at.passes_on:
-            partial[at.blocks] = at.norms[at.blocks.start + 1 : at.blocks.stop + 1]
-        elif at.skip is not None:
+        if at.skip is not None:
             at.reductions.norms(at.skip, partial[at.blocks])
 
 
