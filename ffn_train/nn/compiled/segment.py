@@ -131,8 +131,6 @@ class CompiledSegment(Segment):
 
     def _part(self, views: Views) -> Array:
         """The segment's part of the flat vector."""
-        if self.is_first and self.is_last:
-            return views.vector
         first, size = views.part("input").vector.size, self._scheme.block
         start = 0 if self.is_first else first + self.span.start * size
         return views.vector[start : None if self.is_last else first + self.span.stop * size]
