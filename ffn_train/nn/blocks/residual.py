@@ -146,11 +146,6 @@ class ResidualBlock(Layer):
         norm = self.pre or self.post
         return {**({"norm": norm} if norm else {}), **self.branch.parts}
 
-    @property
-    def passes_gradient_on(self) -> bool:
-        """Whether the skip part of dL/dx is dL/dy itself."""
-        return self.skip == 1 and self.post is None
-
     def forward(self, params: Views, x: Array) -> tuple[Array, ResidualPullback]:
         pre = post = branch_output = None
         branch_input = x

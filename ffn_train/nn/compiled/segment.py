@@ -109,9 +109,11 @@ class CompiledSegment(Segment):
         return dx
 
     def _flow(self, *, observed: bool) -> Array:
-        """Storage for the signals' gradients and their parts, if they are observed."""
+        """Storage for the signals' gradients and their parts, if they are observed; but for a skip
+        part that is the gradient above itself.
+        """
         block, rows, width = self.stack.block, len(self.x), self._scheme.width
-        parts = 3 if block.skip != 0 and not block.passes_gradient_on else 2
+        parts = 2 if block.skip == 0 or (block.skip == 1 and block.post is None) else 3
         shape = (parts, len(self.span) + 1, rows, width) if observed else (0, 0, 0, 0)
         return np.empty(shape, self._theta.dtype)
 
