@@ -54,13 +54,6 @@ def _tanh32(x):
 
 
 @inlined
-def _sigmoid32(x):
-    """1/(1 + exp(-x)), without losing the digits of the lower tail."""
-    e = _decay32(-abs(x))
-    return (_ONE if x >= 0 else e) / (_ONE + e)
-
-
-@inlined
 def _mills32(z):
     """(1 - Φ(z))/φ(z) for z >= 0, as in ``special``; z is clipped at 100, where φ is 0."""
     z = min(z, _HUNDRED)
@@ -87,12 +80,6 @@ def _erf32(x):
 
 
 @inlined
-def _sigmoid64(x):
-    e = math.exp(-abs(x))
-    return (1.0 if x >= 0 else e) / (1.0 + e)
-
-
-@inlined
 def _normal64(z):
     return math.exp(-0.5 * z * z) / math.sqrt(2 * math.pi), 0.5 * math.erfc(-z / math.sqrt(2))
 
@@ -110,7 +97,14 @@ def _by_dtype(single: Any, double: Any) -> Any:
 
 
 tanh = _by_dtype(_tanh32, math.tanh)
-sigmoid = _by_dtype(_sigmoid32, _sigmoid64)  # 1/(1 + exp(-x)), the lower tail in full precision
 normal = _by_dtype(_normal32, _normal64)  # φ(z) and Φ(z), the lower tail in full precision
 erf = _by_dtype(_erf32, math.erf)
-gauss = _by_dtype(inlined(lambda x: _decay32(-x * x)), inlined(lambda x: math.exp(-x * x)))
+decay = _by_dtype(_decay32, math.exp)  # exp(x) for x <= 0
+gauss = inlined(lambda x: decay(-x * x))
+
+
+@inlined
+def sigmoid(x):
+    """1/(1 + exp(-x)), without losing the digits of the lower tail."""
+    one, e = type(x)(1), decay(-abs(x))
+    return (one if x >= 0 else e) / (one + e)
