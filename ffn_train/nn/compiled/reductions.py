@@ -66,8 +66,8 @@ class CompiledReductions(Reductions):
         return float(out[0])
 
     def norms(self, arrays: Arrays, out: Array) -> None:
-        flat, starts = np.reshape(arrays, -1), np.arange(len(arrays)) * arrays[0].size
-        _norms(flat, starts, out)
+        flat = np.reshape(arrays, -1)
+        _norms(flat, np.arange(0, flat.size, arrays[0].size), out)
 
     def tensor_norms(self, layout: Layout, vector: Array, out: Floats) -> None:
         _norms(vector, layout.starts, out)
