@@ -90,16 +90,17 @@ def lasting(config: Mapping[str, Any], *also: Changes) -> dict[str, Any]:
     however it was typed.
     """
     changing = {"numbers", *also}
-    declarations, real = _known(_chosen(config))
+    flat = dotted(config)
+    for group in ALIASES:
+        if f"{group}.name" in flat:
+            flat[f"{group}.name"] = canonical(group, flat[f"{group}.name"])
+    declarations, real = _known(_chosen(flat))
     before = {
         key: setting.before
         for key, setting in declarations.items()
         if setting.before is not ALWAYS_THERE
     }
-    flat = {**before, **dotted(config)}
-    for group in ALIASES:
-        if f"{group}.name" in flat:
-            flat[f"{group}.name"] = canonical(group, flat[f"{group}.name"])
+    flat = {**before, **flat}
     if flat.get("trainer.steps", 0) is None and flat.get("trainer.epochs") is None:
         flat["trainer.steps"] = STEPS
     return {
@@ -134,13 +135,9 @@ def without_paths(value: Any, key: str = "") -> Any:
     return path.name if key in PATHS or (path.is_absolute() and len(path.parts) > 2) else value
 
 
-def _chosen(config: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The classes of a configuration's choices; none of unknown ones."""
-    classes: list[Any] = []
-    for group in GROUPS:
-        value = config.get(group)
-        name = value.get("name") if isinstance(value, Mapping) else None
-        classes.append(choices(group).get(str(canonical(group, name))))
+def _chosen(flat: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The classes of a flat configuration's choices; none of unknown ones."""
+    classes = (choices(group).get(str(flat.get(f"{group}.name"))) for group in GROUPS)
     return tuple(cls for cls in classes if cls is not None)
 
 
