@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import singledispatch
+from math import exp
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +34,7 @@ from ffn_train.theory.scaled import ratio
 # beyond exp(±50) in σ an activation equals its asymptote to all digits (linear near zero,
 # homogeneous far out), and the scale cancels in every ratio
 _FURTHEST = 100.0
+_SMALL = 1e-4  # of what enters a correction of order L/D only
 
 
 class Dual(NamedTuple):
@@ -49,15 +51,15 @@ class Coherence(NamedTuple):
     pairs: Floats
 
 
-def correlation(kernel: Floats) -> tuple[Floats, Floats]:
-    """sqrt(K_aa K_bb) and ρ_ab = K_ab over it, in [-1, 1] and 1 on the diagonal."""
+def correlation(kernel: Floats) -> Floats:
+    """ρ_ab = K_ab/sqrt(K_aa K_bb), in [-1, 1] and 1 on the diagonal."""
     deviations = _deviations(kernel)
     inverse = np.divide(1, deviations, out=np.zeros_like(deviations), where=deviations > 0)
     rho = kernel * inverse[..., :, None]
     rho *= inverse[..., None, :]
     np.minimum(np.maximum(rho, -1, out=rho), 1, out=rho)
     rho.reshape(-1, rho.shape[-1] ** 2)[:, :: rho.shape[-1] + 1] = 1
-    return deviations[..., :, None] * deviations[..., None, :], rho
+    return rho
 
 
 def _deviations(kernel: Floats) -> Floats:
@@ -72,26 +74,31 @@ def dual(activation: Activation, kernel: Floats, log: float) -> Dual:
 
 def _series(activation: Activation, kernel: Floats, log: float) -> Dual:
     values, slopes, unit = _at_nodes(activation, kernel, log)
-    rho = correlation(kernel)[1]
+    rho = correlation(kernel)
     return Dual(hermite.pairs(values / unit, rho), hermite.pairs(slopes, rho))
 
 
 @singledispatch
 def coherence(activation: Activation, kernel: Floats, log: Any) -> Coherence:
     """s and M for the kernel exp(log) K (..., N, N); s by Stein's lemma, E[u act act']/K_aa."""
-    values, slopes, unit = _at_nodes(activation, kernel, log)
-    product = values * slopes
-    product /= unit
-    nodes, _ = hermite.grid(values.shape[-1])
-    slope = ratio(hermite.mean(product * nodes), _deviations(kernel))
-    # M enters a correction of order L/D only
-    return Coherence(slope, hermite.pairs(product, correlation(kernel)[1], negligible=1e-4))
+    unit, own = np.exp(_within(log) / 2)[..., None], _deviations(kernel)
+
+    def expansion(deviations: Floats) -> Floats:
+        """Of act act'/σ, which hardly depends on σ."""
+        values, slopes = _pair(activation, deviations, hermite.nodes_for(deviations))
+        sizes = np.where(deviations > 0, deviations, 1)[..., None]
+        return hermite.expansion(values * slopes / sizes, _SMALL)
+
+    expanded = hermite.interpolated(expansion, own * unit)
+    expanded *= np.where(own > 0, own, 1 / unit)[..., None]
+    pairs = hermite.series(expanded, correlation(kernel), _SMALL)
+    return Coherence(ratio(expanded[..., 1], own), pairs)
 
 
 def square_pairs(activation: Activation, kernel: Floats, log: Any) -> Floats:
     """E[act(u_a)² act(u_b)²] in units of exp(2 log)."""
     values, _, unit = _at_nodes(activation, kernel, log)
-    return hermite.pairs((values / unit) ** 2, correlation(kernel)[1], negligible=1e-4)
+    return hermite.pairs((values / unit) ** 2, correlation(kernel), negligible=_SMALL)
 
 
 def _at_nodes(activation: Activation, kernel: Floats, log: Any) -> tuple[Floats, Floats, Floats]:
@@ -111,10 +118,15 @@ def _within(log: Any) -> Floats:
     return np.asarray(np.minimum(np.maximum(log, -_FURTHEST), _FURTHEST))
 
 
+def _unit(log: float) -> float:
+    """exp(log), within limits."""
+    return exp(min(max(log, -_FURTHEST), _FURTHEST))
+
+
 def _rectified(kernel: Floats) -> Dual:
     """The arc-cosine kernels of degree 1 and 0, of ReLU. Cho and Saul 2009."""
-    size, rho = correlation(kernel)
-    angle = np.arccos(rho)
+    deviations, rho = _deviations(kernel), correlation(kernel)
+    angle, size = np.arccos(rho), deviations[..., :, None] * deviations[..., None, :]
     value = size / (2 * np.pi) * (np.sin(angle) + (np.pi - angle) * rho)
     return Dual(value, (np.pi - angle) / (2 * np.pi))
 
@@ -143,35 +155,40 @@ def _(activation: ReLU | LeakyReLU | Identity, kernel: Floats, log: Any) -> Cohe
     return Coherence(np.full(kernel.shape[:-1], (1 + square) / 2), _leaky(kernel, square).value)
 
 
-def _erf_pairs(left: Floats, right: Floats, size: Floats, rho: Floats) -> tuple[Floats, Floats]:
-    """A and D of erf for E u_a² = left (N, 1), E u_b² = right (N,) and size = sqrt of both."""
-    spread = np.sqrt(1 + 2 * (left + right) + 4 * size * size * (1 - rho) * (1 + rho))
+def _erf_pairs(left: Floats, right: Floats, size: Floats, cross: Floats) -> tuple[Floats, Floats]:
+    """A and D of erf for E u_a² = left (N, 1), E u_b² = right (N,), their root and E u_a u_b."""
+    spread = np.sqrt(1 + 2 * (left + right) + 4 * (size - cross) * (size + cross))
     # arcsin(x) by its tangent, exact near 1 too: sqrt((1 + 2 K_aa)(1 + 2 K_bb)) cos = spread
-    return 2 / np.pi * np.arctan2(2 * size * rho, spread), 4 / np.pi / spread
+    return 2 / np.pi * np.arctan2(2 * cross, spread), 4 / np.pi / spread
 
 
-def _gelu_pairs(left: Floats, right: Floats, size: Floats, rho: Floats) -> tuple[Floats, Floats]:
+def _gelu_pairs(left: Floats, right: Floats, size: Floats, cross: Floats) -> tuple[Floats, Floats]:
     """A and D of GELU, with the arguments of ``_erf_pairs``."""
-    product, cross, total = size * size, size * rho, left + right
-    both = 1 + total + product
-    square = 1 + total + product * (1 - rho) * (1 + rho)  # δ² without its cancellation
+    apart = (size - cross) * (size + cross)
+    square = 1 + left + right + apart  # δ² without its cancellation
+    shares = 1 / (1 + left) + 1 / (1 + right)
     root = np.sqrt(square)
-    angle = np.arctan2(cross, root)
-    value = cross / 4 + (cross * cross + product * square) / (2 * np.pi * both * root)
-    value += cross * angle / (2 * np.pi)
-    slope = 1 / square + (1 - product) / both + 1
-    slope *= cross / (2 * np.pi * root)
-    slope += 0.25 + angle / (2 * np.pi)
-    return value, slope
+    inverse, half = 0.5 / np.pi / root, 0.25 + np.arctan2(cross, root) / (2 * np.pi)
+    value = cross * half + (apart + cross * cross * shares) * inverse
+    return value, half + cross * inverse * (1 / square + shares)
+
+
+def _products(kernel: Floats) -> tuple[Floats, Floats]:
+    """sqrt(K_aa K_bb), exact on the diagonal, and K_ab within it."""
+    deviations = _deviations(kernel)
+    size = np.multiply.outer(deviations, deviations)
+    size.reshape(-1)[:: len(size) + 1] = kernel.diagonal()
+    return size, np.minimum(np.maximum(kernel, -size), size)
 
 
 def _closed(pairs: Callable[..., tuple[Floats, Floats]], kernel: Floats, log: float) -> Dual:
     """The dual of an activation that has a closed form for pairs."""
-    unit = float(np.exp(_within(log)))
-    size, rho = correlation(kernel)
-    variances = np.diagonal(kernel) * unit
-    value, slope = pairs(variances[:, None], variances, size * unit, rho)
-    return Dual(value / unit, slope)
+    unit = _unit(log)
+    kernel = kernel * unit
+    variances = kernel.diagonal()
+    value, slope = pairs(variances[:, None], variances, *_products(kernel))
+    value /= unit
+    return Dual(value, slope)
 
 
 @dual.register
@@ -189,6 +206,9 @@ def _(activation: GELU, kernel: Floats, log: float) -> Dual:
 
     A = K_ab/4 + (K_ab² + K_aa K_bb δ²)/(2π p δ) + K_ab ω/(2π),
     D = 1/4 + ω/(2π) + K_ab (1/δ² + (1 - K_aa K_bb)/p + 1)/(2π δ). Tsuchida et al. 2021.
+
+    With s = 1/(1 + K_aa) + 1/(1 + K_bb), (1 - K_aa K_bb)/p is s - 1, and the numerator of 2π p δ
+    over p is K_ab² s + K_aa K_bb - K_ab².
     """
     return _closed(_gelu_pairs, kernel, log)
 
@@ -212,13 +232,13 @@ def _(activation: Tanh | SiLU | GELUTanh, kernel: Floats, log: float) -> Dual:
     tanh z = Σ c erf(b z), z σ(z) = z (1 + tanh(z/2))/2 = Σ c GELU(s z)/s with s = b/sqrt(2), and
     GELU's tanh form is GELU to 5e-4.
     """
-    unit = float(np.exp(_within(log)))
+    unit = _unit(log)
     variances = np.diagonal(kernel) * unit
     if np.max(variances, initial=0) < _WIDE**2:
         return _series(activation, kernel, log)
     if isinstance(activation, GELUTanh):
         return _closed(_gelu_pairs, kernel, log)
-    size, rho = correlation(kernel)
+    size, cross = _products(kernel * unit)
     pairs, scale, power = _erf_pairs, 1.0, 0
     if isinstance(activation, SiLU):
         pairs, scale, power = _gelu_pairs, np.sqrt(2), 1
@@ -227,7 +247,7 @@ def _(activation: Tanh | SiLU | GELUTanh, kernel: Floats, log: float) -> Dual:
     for a, left in terms:
         for b, right in terms:
             values, slopes = pairs(
-                a * a * variances[:, None], b * b * variances, a * b * unit * size, rho
+                a * a * variances[:, None], b * b * variances, a * b * size, a * b * cross
             )
             value += left * right / (a * b) ** power * values
             slope += left * right * (a * b) ** (1 - power) * slopes

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import repeat
 
 import numpy as np
 
@@ -127,7 +126,7 @@ def of_gradient(
 
 def _from_above(last: Floats, new: Floats) -> Floats:
     """The sums of what all blocks from the l-th on add, (L+1, N, N)."""
-    return recurrence(last, repeat(1.0), new[::-1])[::-1]
+    return np.cumsum(np.concatenate([last[None], new[::-1]]), axis=0)[::-1]
 
 
 def _remaining(covariance: Floats, cross: Floats, known: Floats) -> Floats:

@@ -171,7 +171,8 @@ def up(model: Stack, maps: Maps, first: Scaled, known: Floats | None = None) -> 
         if known is not None:
             total = totals[-1].with_sizes(known[index + 1])
         signals.append(total)
-    signal, output = (Scaled.stacked(part) for part in (signals[:-1], signals[1:]))
+    whole = Scaled.stacked(signals)
+    signal, output = whole[:-1], whole[1:]
     total = output if block.post is None and known is None else Scaled.stacked(totals)
     scales = None
     if model.norm.placement != "none":

@@ -17,6 +17,7 @@ from ffn_train.nn.core import Floats
 CHUNK = 32_768  # entries of a kernel that are computed together, so that they stay in the cache
 FEW = 32  # rows, of which a chunk's values at the nodes take more memory than its kernels
 _SMALLEST = 1e-150  # a size relative to the largest
+_LOWEST = float(np.finfo(np.float64).min)
 
 
 class Stacked:
@@ -68,14 +69,16 @@ class Scaled(Stacked):
 
     def _times(self, log: Any) -> Floats:
         """``values`` · exp(``log``), which is a float or of each block."""
-        if np.ndim(log) == 0:
+        if not isinstance(log, np.ndarray):
             return self.values if log == 0 else self.values * np.exp(log)
+        if not log.any():
+            return self.values
         scale = np.exp(log)
         return np.asarray(self.values * scale.reshape(-1, *(1,) * (self.values.ndim - 1)))
 
     def __add__(self, other: Scaled) -> Scaled:
         log = np.maximum(self.log, other.log)
-        unit = np.where(log == -np.inf, 0.0, log)
+        unit = np.maximum(log, _LOWEST)
         return Scaled(self._times(self.log - unit) + other._times(other.log - unit), log)
 
     def plus(self, number: float) -> Scaled:
@@ -90,7 +93,7 @@ class Scaled(Stacked):
         """By another of the same axes, or by a number for all blocks or for each."""
         if isinstance(other, Scaled):
             return Scaled(self.values * other.values, self.log + other.log)
-        if np.ndim(other) == 0 and other <= 0:
+        if not isinstance(other, np.ndarray) and other <= 0:
             return Scaled(self.values * other, self.log if other else -np.inf + self.log)
         return Scaled(self.values, self.log + np.log(other))
 
@@ -177,7 +180,7 @@ def accumulated(start: Scaled, factors: Scaled, terms: Scaled | None = None) -> 
     return Scaled.stacked(arrays)
 
 
-def recurrence(start: Floats, factors: Iterable[Floats | float], terms: Floats) -> Floats:
+def recurrence(start: Floats, factors: Iterable[Floats], terms: Floats) -> Floats:
     """The same of numbers without a scale."""
     values = np.empty((len(terms) + 1, *start.shape))
     values[0] = start
@@ -190,6 +193,8 @@ def recurrence(start: Floats, factors: Iterable[Floats | float], terms: Floats) 
 def by_chunks(function: Callable[..., Any], rows: int, *stacks: Any) -> Any:
     """``function`` of all blocks, a few at a time, with its results (or each of them) joined."""
     size = max(1, CHUNK // (rows * max(rows, FEW)))
+    if size >= len(stacks[0]):
+        return function(*stacks)
     starts = range(0, len(stacks[0]), size)
     return _joined([function(*(s[start : start + size] for s in stacks)) for start in starts])
 

@@ -301,3 +301,19 @@ def test_polynomials_are_orthonormal(count: int) -> None:
     rho = np.array([[1.0, 0.3], [0.3, 1.0]])
     computed = hermite.pairs(np.array([third, third]), rho)
     assert computed[0, 1] == pytest.approx(0.3**3)
+
+
+@pytest.mark.parametrize("bend", [0.0, 1.0])
+def test_an_interpolation_is_the_function(bend: float) -> None:
+    evaluated = []
+
+    def function(x: Floats) -> Floats:
+        evaluated.append(x.size)
+        return np.stack([np.tanh(x), np.maximum(x - bend, 0) * x], axis=-1)
+
+    x = np.random.default_rng(0).uniform(0.3, 2, (8, 50))
+    np.testing.assert_allclose(hermite.interpolated(function, x), function(x), rtol=1e-11)
+    assert (x.size in evaluated[:-1]) == (bend > 0)
+    for few in (x[0], np.zeros(100)):  # the latter have no logarithm
+        with np.errstate(divide="ignore", invalid="ignore"):
+            np.testing.assert_array_equal(hermite.interpolated(function, few), function(few))
