@@ -19,7 +19,7 @@ from ffn_train.runs import files
 from ffn_train.theory import Anchor, Prediction, Unpredicted, predict, predict_anchored
 from ffn_train.train.memory import keep_freed_memory
 
-SLOW, BLOCKS_A_SECOND = 10_000, 1_700  # from so many blocks on theory takes long; measured
+SLOW, BLOCKS_A_SECOND = 10_000, 2_200  # from so many blocks on theory takes long; measured
 DECIMALS = 9  # of the logarithms; further digits differ between machines
 # settings that come into play after the first batch, or not at all
 AFTER = (
