@@ -160,10 +160,10 @@ def draw(
     lacks what it needs, and Undrawn, once the others are written, for those whose code fails.
     """
     formats = some_of("formats", formats, FORMATS)
-    chosen = _drawable(run, notify) if figures is None else _known(run, figures)
-    _check(run, chosen)
     failed: dict[str, str] = {}
-    with uncollected():
+    with uncollected():  # which imports matplotlib
+        chosen = _drawable(run, notify) if figures is None else _known(run, figures)
+        _check(run, chosen)
         from ffn_train.plots.settings import as_overrides, flatten
         from ffn_train.plots.sheet import describe
 
