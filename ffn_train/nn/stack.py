@@ -116,7 +116,7 @@ class Stack(Layer):
 
     @property
     def matrices(self) -> dict[str, dict[str, Any]]:
-        """What an initialiser is told of each matrix of a block, by the name of its layer."""
+        """What an initialiser needs to know of each matrix of a block, by the name of its layer."""
         branch, matrices = self.branch, {}
         for name in (*branch.inner, branch.outer):
             fan_out, fan_in = branch.parts[name].shapes["weight"]
