@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ffn_train.config.overrides import Interval
 from ffn_train.config.settings import SettingError
 from ffn_train.runs.status import ENDED
 from ffn_train.runs.summary import read_summary
+from ffn_train.sweep.axes import Interval
 from ffn_train.sweep.job import FAILED
 from ffn_train.sweep.manifest import Entry, entry
 from ffn_train.sweep.space import Space

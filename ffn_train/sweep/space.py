@@ -14,18 +14,10 @@ from typing import Any
 
 from ffn_train.config.composition import Composition, Config, composed
 from ffn_train.config.keys import PRESET, dotted, read_settings, silent
-from ffn_train.config.overrides import (
-    CONFIG_DIR,
-    Swept,
-    is_literal,
-    parse,
-    quoted,
-    refuse_bytes,
-    refuse_many,
-    value_of,
-)
+from ffn_train.config.overrides import CONFIG_DIR, is_literal, quoted, refuse_bytes
 from ffn_train.config.registry import build
 from ffn_train.config.settings import SettingError, nearest
+from ffn_train.sweep.axes import Swept, parse, refuse_many, value_of
 
 LONGEST_NAME = 80
 

@@ -13,8 +13,9 @@ from omegaconf import OmegaConf
 from ffn_train.config.composition import compose
 from ffn_train.config.keys import read_settings
 from ffn_train.config.mistakes import FUNCTIONS
-from ffn_train.config.overrides import as_written, command, parse, value_of, written
+from ffn_train.config.overrides import as_written, command, written
 from ffn_train.config.settings import SettingError
+from ffn_train.sweep.axes import parse, value_of
 
 HOSTILE = (
     *("plain/name", "a b", " a", "b ", "it's", 'say "x"', "'", '"', "'a'", "a,b", "a (1)", "a=b"),

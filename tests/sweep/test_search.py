@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from ffn_train.config.overrides import Interval
 from ffn_train.config.settings import SettingError
 from ffn_train.runs import load_run
 from ffn_train.runs.summary import Summary, read_summary
+from ffn_train.sweep.axes import Interval
 from ffn_train.sweep.manifest import read, write
 from ffn_train.sweep.run import Sweep, check, run_sweep
 from ffn_train.sweep.search import _text

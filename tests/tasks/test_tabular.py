@@ -16,9 +16,10 @@ import pandas as pd
 import pytest
 
 from ffn_train.config.composition import compose
-from ffn_train.config.overrides import as_written, grammar, parse
+from ffn_train.config.overrides import as_written, grammar
 from ffn_train.config.settings import SettingError
 from ffn_train.running.experiment import Experiment, build_experiment
+from ffn_train.sweep.axes import parse
 from ffn_train.sweep.run import check
 from ffn_train.sweep.space import Space
 from ffn_train.tasks.tabular import Columns, TableTask
