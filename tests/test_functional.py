@@ -446,12 +446,12 @@ def test_the_linear_layer_is_the_textbook_layer() -> None:
     linear = Linear(D, H)
     layout = Layout(linear)
     params, grads = layout.zeros("float64"), layout.zeros("float64")
-    params.views["weight"][...], params.views["bias"][...] = t["W"], t["b"]
-    y, pullback = linear.forward(params.views, t["x"])
-    dx = pullback(t["dy"], grads.views)
+    params["weight"][...], params["bias"][...] = t["W"], t["b"]
+    y, pullback = linear.forward(params, t["x"])
+    dx = pullback(t["dy"], grads)
     np.testing.assert_allclose(y, layer(IDENTITY, t["x"], t["W"], t["b"]), rtol=1e-12)
     expected = layer_gradients(IDENTITY, t)
-    for name, ours in {"W": grads.views["weight"], "b": grads.views["bias"], "x": dx}.items():
+    for name, ours in {"W": grads["weight"], "b": grads["bias"], "x": dx}.items():
         np.testing.assert_allclose(ours, expected[name], rtol=1e-12)
 
 
@@ -463,10 +463,10 @@ def test_the_feed_forward_block_is_the_textbook_block() -> None:
     layout = Layout(feedforward)
     params, grads = layout.zeros("float64"), layout.zeros("float64")
     for part, names in {"up": ("W1", "b1"), "down": ("W2", "b2")}.items():
-        views = params.views.part(part)
+        views = params.part(part)
         views["weight"][...], views["bias"][...] = (t[name] for name in names)
-    y, pullback = feedforward.forward(params.views, t["x"])
-    dx = pullback(t["dy"], grads.views)
+    y, pullback = feedforward.forward(params, t["x"])
+    dx = pullback(t["dy"], grads)
     pair = (activation.value, activation.derivative)
     weights = {name: t[name] for name in ("x", "W1", "b1", "W2", "b2")}
     np.testing.assert_allclose(y, block(pair, **weights), rtol=1e-12)

@@ -22,7 +22,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ffn_train.config.composition import compose
-from ffn_train.nn.core import FlatVector
 from ffn_train.nn.reductions import norm, rms
 from ffn_train.plots.scales import log_axis
 from ffn_train.plots.style import layer_colour
@@ -125,9 +124,9 @@ class FirstStep:
         self.experiment, model = experiment, experiment.model
         self.inputs, self.targets = (each[:samples] for each in experiment.trainer.batches.at(0))
         gradient = model.layout.zeros(experiment.params.vector.dtype)
-        self.outputs, pullback = model.forward(experiment.params.views, self.inputs)
+        self.outputs, pullback = model.forward(experiment.params, self.inputs)
         self.loss, dy = experiment.trainer.loss.value_and_gradient(self.outputs, self.targets)
-        pullback(dy, gradient.views)
+        pullback(dy, gradient)
         self.gradient = gradient.vector
 
     def change(self, moves: Moves) -> float:
@@ -140,10 +139,10 @@ class FirstStep:
         size = norm(gradient)
         lr = FALL * (self.loss / size) / size
         vector = self.experiment.params.vector.copy()
-        params = FlatVector(vector, model.layout.views(vector))
+        params = model.layout.views(vector)
         memory = trainer.start(params).memory
         trainer.optimizer.step(vector, gradient, memory, lr=lr, count=1)
-        moved = model.predict(params.views, self.inputs) - self.outputs
+        moved = model.predict(params, self.inputs) - self.outputs
         return rms(moved) / rms(self.outputs - self.targets) / lr
 
 

@@ -107,7 +107,7 @@ def at_start(config: Mapping[str, Any]) -> Point:
     norm, depth = config["norm"]["name"], config["model"]["depth"]
     measured, theory, signal = [], [], []
     for start in passes(config, SEEDS):
-        views = [start.gradient.views.part(f"blocks.{index}") for index in range(depth)]
+        views = [start.gradient.part(f"blocks.{index}") for index in range(depth)]
         of_loss = np.sum(start.output_gradient**2)
         measured.append([np.sum(block.part("down")["weight"] ** 2) / of_loss for block in views])
         theory.append(recursion(norm, depth, start.signals[0], start.output_gradient) / of_loss)

@@ -118,7 +118,7 @@ def measure() -> Results:
 def pair_correlation(config: dict[str, Any], seed: int) -> float:
     """The mean cosine of dy/dx_0 at eight inputs whose x_0 are orthogonal to one another."""
     experiment = build_experiment({**config, "seed": seed})
-    weight = experiment.params.views.part("input")["weight"]
+    weight = experiment.params.part("input")["weight"]
     triangle = np.linalg.qr(weight, mode="r")  # weight = q triangle: x_0 are columns of q
     inputs = np.linalg.inv(triangle).T[:8] * np.sqrt(experiment.model.width)
     return mean_cosine(gradients(experiment, inputs)[0])
@@ -132,10 +132,10 @@ def slope(config: dict[str, Any], seed: int) -> np.ndarray:
 def gradients(experiment: Experiment, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """dy/dx_0 and dy/dx at each of the inputs x."""
     model, params = experiment.model, experiment.params
-    outputs, pullback = model.forward(params.views, inputs)
+    outputs, pullback = model.forward(params, inputs)
     grads = model.layout.zeros(params.vector.dtype)
     flow: list[SignalGradients] = []
-    dx = pullback(np.ones_like(outputs), grads.views, observe=flow.append)
+    dx = pullback(np.ones_like(outputs), grads, observe=flow.append)
     return flow[-1].dx[0], dx
 
 

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ffn_train.nn.blocks.branch import Branch
-from ffn_train.nn.core import Array, FlatVector, Layer, Layout, Views
+from ffn_train.nn.core import Array, Layer, Layout, Views
 from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.reductions import norm, rms
 
@@ -71,7 +71,7 @@ class Check:
         return not self.unjudged and not self.error <= self.tolerance
 
 
-def random_parameters(layer: Layer, rng: np.random.Generator) -> FlatVector:
+def random_parameters(layer: Layer, rng: np.random.Generator) -> Views:
     """Every parameter drawn at random (float64), so that no branch is multiplied by zero.
 
     Matrices are N(0, 1/fan_in); others N(0, 1/4), or N(0, 1/16) around an initial value other than
@@ -157,7 +157,7 @@ def check_array(
 def _predicted(
     layer: Layer, inputs: int, samples: int, rng: np.random.Generator, tolerance: float
 ) -> Check:
-    params, x = random_parameters(layer, rng).views, rng.standard_normal((samples, inputs))
+    params, x = random_parameters(layer, rng), rng.standard_normal((samples, inputs))
     right = layer.forward(params, x.copy())[0]
     return check_array("predict", layer.predict(params, x), right, rng, tolerance)
 
@@ -180,14 +180,14 @@ def _check(
     for kinks in range(DRAWS):
         params = random_parameters(layer, rng)
         x = rng.standard_normal((samples, inputs))
-        y, pullback = layer.forward(params.views, x)
+        y, pullback = layer.forward(params, x)
         cotangent = rng.standard_normal(y.shape)
         size = float(np.abs(cotangent * y).sum())
         if isinstance(layer, Branch):
             y[...] = np.nan  # a block overwrites it with the residual sum
         grads = layout.zeros("float64")
         grads.vector[...] = np.nan  # a gradient that is never written must not pass as zero
-        dx = pullback(cotangent.copy(), grads.views)  # which that of a pre-norm may overwrite
+        dx = pullback(cotangent.copy(), grads)  # which that of a pre-norm may overwrite
         gradient = (dx if span is None else grads.vector[span]).reshape(-1)
         direction = rng.standard_normal(gradient.size)
         direction /= np.linalg.norm(direction)
@@ -237,14 +237,14 @@ def _relative(difference: float, scale: float) -> float:
 
 
 def _along(
-    layer: Layer, params: FlatVector, x: Array, moved: Array, direction: Array, cotangent: Array
+    layer: Layer, params: Views, x: Array, moved: Array, direction: Array, cotangent: Array
 ) -> Callable[[float], float]:
     """F(t): the scalar after moving x or a span of the parameters, in place, by t v."""
     start = moved.copy()
 
     def value(t: float) -> float:
         moved[...] = start + t * direction.reshape(start.shape)
-        result = float(np.vdot(cotangent, layer.forward(params.views, x)[0]))
+        result = float(np.vdot(cotangent, layer.forward(params, x)[0]))
         moved[...] = start
         return result
 

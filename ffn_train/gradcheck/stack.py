@@ -45,6 +45,6 @@ def check_stack(model: Stack, rng: np.random.Generator) -> dict[str, list[Check]
 
 def _against_numpy(model: Stack, rng: np.random.Generator) -> Check:
     """The model's output along a random direction, by its engine and by NumPy."""
-    params, x = random_parameters(model, rng).views, rng.standard_normal((3, model.input.fan_in))
+    params, x = random_parameters(model, rng), rng.standard_normal((3, model.input.fan_in))
     plain = Segment(model, params, range(model.depth), x).forward(keep=False)
     return check_array("y", model.predict(params, x), plain, rng, WHOLE)

@@ -36,7 +36,7 @@ Shape = tuple[int, ...]
 class Views:
     """Named views into one flat vector: a layer's own arrays by name, and the views of its parts.
 
-    ``vector`` is the slice of the flat vector that they cover.
+    ``vector`` is the slice of the flat vector that they cover, for a whole layout all of it.
     """
 
     arrays: dict[str, Array]
@@ -90,14 +90,6 @@ class Layer(ABC):
 
 
 @dataclass(frozen=True)
-class FlatVector:
-    """A flat vector and the named views into it."""
-
-    vector: Array
-    views: Views
-
-
-@dataclass(frozen=True)
 class Tensor:
     """Where one parameter lies in the flat vector, under its full name (``blocks.3.up.weight``).
 
@@ -135,10 +127,9 @@ class Layout:
         self.starts = np.array([tensor.start for tensor in self.tensors])
         self._layer = layer
 
-    def zeros(self, dtype: DTypeLike) -> FlatVector:
-        """A new flat vector of this layout with its views."""
-        vector = np.zeros(self.size, dtype)
-        return FlatVector(vector, self.views(vector))
+    def zeros(self, dtype: DTypeLike) -> Views:
+        """The views of a new flat vector of this layout."""
+        return self.views(np.zeros(self.size, dtype))
 
     def views(self, vector: Array) -> Views:
         """The flat vector's named views, nested as the layers are. Raises ValueError for a shape

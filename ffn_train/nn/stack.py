@@ -14,7 +14,7 @@ from ffn_train.nn.activations.activation import Activation
 from ffn_train.nn.blocks.branch import Block
 from ffn_train.nn.blocks.norm import Norm
 from ffn_train.nn.blocks.residual import Residual, ResidualBlock
-from ffn_train.nn.core import Array, FlatVector, Layer, Layout, Views
+from ffn_train.nn.core import Array, Layer, Layout, Views
 from ffn_train.nn.engine import NUMPY, Engine
 from ffn_train.nn.initialisers.initialiser import Initialiser, Role
 from ffn_train.nn.initialisers.weights import Weights
@@ -125,20 +125,20 @@ class Stack(Layer):
             matrices[name] = sizes
         return matrices
 
-    def initial(self, init: Initialiser, rng: np.random.Generator, dtype: str) -> FlatVector:
+    def initial(self, init: Initialiser, rng: np.random.Generator, dtype: str) -> Views:
         """The parameter vector (P,) before the first step.
 
         The ends' weights are LeCun normal, the blocks' weights and biases the initialiser's, all
         else each layer's ``initial_value``; the draws are the same for every dtype. Those of a file
         are all the file's; raises SettingError if it does not fit.
         """
-        flat = self.layout.zeros(dtype)
+        params = self.layout.zeros(dtype)
         if isinstance(init, Weights):
-            init.fill(self.layout.named(flat.vector))
-            return flat
+            init.fill(self.layout.named(params.vector))
+            return params
         for tensor in self.layout.tensors:
-            flat.vector[tensor.span] = tensor.initial
-        params, matrices = flat.views, self.matrices
+            params.vector[tensor.span] = tensor.initial
+        matrices = self.matrices
         for end, linear in (("input", self.input), ("output", self.output)):
             draw = rng.standard_normal((linear.fan_out, linear.fan_in))
             params.part(end)["weight"][...] = draw / np.sqrt(linear.fan_in)
@@ -147,7 +147,7 @@ class Stack(Layer):
             for name, sizes in matrices.items():
                 views.part(name)["weight"][...] = init.weight(rng, **sizes)
                 views.part(name)["bias"][...] = init.bias(rng, sizes["fan_out"])
-        return flat
+        return params
 
     def forward(
         self, params: Views, x: Array, *, observe: Observe | None = None

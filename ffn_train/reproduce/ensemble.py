@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
-from ffn_train.nn.core import Array, FlatVector, Floats
+from ffn_train.nn.core import Array, Floats, Views
 from ffn_train.nn.reductions import rms
 from ffn_train.running.experiment import Experiment, build_experiment
 from ffn_train.runs.layout import TensorColumn, layout_of
@@ -39,7 +39,7 @@ class Pass:
     output_gradient: Array
     signals: list[Array]
     signal_gradients: list[Array]
-    gradient: FlatVector
+    gradient: Views
 
 
 @dataclass(frozen=True)
@@ -92,14 +92,12 @@ def _pass(experiment: Experiment) -> Pass:
     inputs, targets = trainer.batches.at(0)
     gradient = model.layout.zeros(params.vector.dtype)
     signals: list[Array] = []
-    outputs, pullback = model.forward(
-        params.views, inputs, observe=lambda x, hidden: signals.extend(x)
-    )
+    outputs, pullback = model.forward(params, inputs, observe=lambda x, hidden: signals.extend(x))
     _, output_gradient = trainer.loss.value_and_gradient(outputs, targets)
     signal_gradients: list[Array] = []
     pullback(
         output_gradient,
-        gradient.views,
+        gradient,
         observe=lambda at: signal_gradients.extend(at.dx[::-1]),
     )
     return Pass(

@@ -86,7 +86,7 @@ def _layer(who: str, layer: Layer, model: Stack, dtype: str) -> None:
     rng, layout = np.random.default_rng(0), Layout(layer)
     for tensor in layout.tensors:
         number(f"{who}: initial_value", tensor.initial, finite=True, where=f" for {tensor.name}")
-    params, grads = (layout.zeros(dtype).views for _ in range(2))
+    params, grads = (layout.zeros(dtype) for _ in range(2))
     params.vector[...] = rng.standard_normal(layout.size)
     x, dy = rng.standard_normal((2, ROWS, model.width)).astype(dtype)
 

@@ -191,8 +191,7 @@ def _write_results(
     layout, params = experiment.model.layout, state.params
     write_weights(path / files.WEIGHTS, layout.named(params.vector))
     if state.kept is not None:
-        params = layout.zeros(params.vector.dtype)
-        params.vector[...] = state.memory[BEST]
+        params = layout.views(state.memory[BEST])
         write_weights(path / files.BEST, layout.named(params.vector))
     outputs, scores = final_scores(experiment, params)
     Outputs.of(experiment.exact, experiment.kind, outputs).write(path)

@@ -72,15 +72,15 @@ def anchored(experiment: Experiment) -> Prediction | Unpredicted:
 @np.errstate(all="ignore")  # a stack may explode
 def anchor(experiment: Experiment) -> Anchor:
     """x_0, x_L and dLoss/dx_L of the first batch, from the initial parameters."""
-    model, views = experiment.model, experiment.params.views
+    model, params = experiment.model, experiment.params
     inputs, targets = experiment.trainer.batches.at(0)
-    first = last = model.input.predict(views.part("input"), inputs)
+    first = last = model.input.predict(params.part("input"), inputs)
     for block in model.block_of:
-        last = model.block.predict(views.part(block), last)
-    end = Segment(model, views, range(model.depth, model.depth), last)  # without a block
+        last = model.block.predict(params.part(block), last)
+    end = Segment(model, params, range(model.depth, model.depth), last)  # without a block
     y = end.forward(keep=True)
     _, gradient = experiment.trainer.loss.value_and_gradient(y, targets)
-    return Anchor(first, last, end.backward(gradient, model.layout.zeros(y.dtype).views))
+    return Anchor(first, last, end.backward(gradient, model.layout.zeros(y.dtype)))
 
 
 def _mode(

@@ -17,7 +17,7 @@ from ffn_train.config.registry import BEFORE, build, names
 from ffn_train.config.sections import STEPS, Model, Plot, Settings, listed, path_of
 from ffn_train.config.sections import Trainer as TrainerSettings
 from ffn_train.config.settings import SettingError, declared, defaults, some_of
-from ffn_train.nn.core import FlatVector
+from ffn_train.nn.core import Views
 from ffn_train.nn.engine import NUMPY, WORTH_COMPILING, Engine, engine
 from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.initialisers.weights import Weights
@@ -74,7 +74,7 @@ class Experiment:
         return Identity.of(self.config, self.parts, self.data.digest)
 
     @cached_property
-    def params(self) -> FlatVector:
+    def params(self) -> Views:
         """The initial parameters, drawn at the first use, since checks need none."""
         rng = np.random.default_rng(self.initial_seed)
         return self.model.initial(self.initialiser, rng, self.settings.dtype)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ffn_train.nn.core import Array, FlatVector
+from ffn_train.nn.core import Array, Views
 from ffn_train.nn.trial import array, protected
 from ffn_train.running.experiment import Experiment
 from ffn_train.runs.score import ScoreDeclared, ScoreResult
@@ -15,7 +15,7 @@ from ffn_train.tasks.table import Data
 from ffn_train.train.shards import Shards
 
 
-def final_scores(experiment: Experiment, params: FlatVector) -> tuple[Array, dict[str, Any]]:
+def final_scores(experiment: Experiment, params: Views) -> tuple[Array, dict[str, Any]]:
     """The outputs for the validation rows; the scores of the test rows or else of these."""
     trainer, exact = experiment.trainer, experiment.exact.tested
     data, score = trainer.data.tested, trainer.score

@@ -61,5 +61,5 @@ class Teacher(Synthetic):
         params = teacher.initial(He(), rng, "float64")
         inputs = rng.standard_normal((self.rows, self.inputs))
         with np.errstate(over="ignore", invalid="ignore"):
-            clean = teacher.predict(params.views, self.gain * inputs)
+            clean = teacher.predict(params, self.gain * inputs)
         return self._with_noise(inputs, self._standard(clean, "gain", "depth"), rng)

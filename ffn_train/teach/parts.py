@@ -12,7 +12,7 @@ import numpy as np
 from ffn_train.config import registry
 from ffn_train.config.settings import defaults
 from ffn_train.nn.activations.tanh import Tanh
-from ffn_train.nn.core import FlatVector, Floats, Layer, Layout
+from ffn_train.nn.core import Floats, Layer, Layout, Views
 
 WIDTH, HIDDEN, SAMPLES = 3, 5, 4  # for parts of fixed width
 Functions = dict[str, Callable[..., Any]]
@@ -80,7 +80,7 @@ def _layer(
     does with that of its branch.
     """
 
-    def prepared(x: Floats, parameters: tuple[Floats, ...]) -> tuple[Layout, Layer, FlatVector]:
+    def prepared(x: Floats, parameters: tuple[Floats, ...]) -> tuple[Layout, Layer, Views]:
         if x.ndim != 2:
             raise ValueError("x must be a batch (N, D)")
         layer = build(x.shape[1])
@@ -92,16 +92,16 @@ def _layer(
 
     def forward(x: Floats, *parameters: Floats) -> Any:
         _, layer, flat = prepared(x, parameters)
-        return layer.forward(flat.views, x)[0]
+        return layer.forward(flat, x)[0]
 
     def backward(dy: Floats, x: Floats, *parameters: Floats) -> Any:
         layout, layer, flat = prepared(x, parameters)
-        y, pullback = layer.forward(flat.views, x)
+        y, pullback = layer.forward(flat, x)
         if spoil:
             y[...] = np.nan
         gradients = layout.zeros("float64")
         gradients.vector[...] = np.nan  # the part must overwrite it
-        dx = pullback(dy, gradients.views)
+        dx = pullback(dy, gradients)
         return (*(array.copy() for array in layout.named(gradients.vector).values()), dx)
 
     return forward, backward

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ffn_train.nn.activations.activation import Activation, Slope
-from ffn_train.nn.core import Array, FlatVector, Layer, Pullback, Views
+from ffn_train.nn.core import Array, Layer, Pullback, Views
 from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.stack import Stack
 from ffn_train.train.diagnosis import Phase, Updates, likely_cause
@@ -54,7 +54,7 @@ class Divergence:
 
 def locate(
     model: Stack,
-    params: FlatVector,
+    params: Views,
     x: Array,
     targets: Array,
     loss: Loss,
@@ -82,14 +82,14 @@ def locate(
 
 
 def _repeat(
-    watch: _Watch, model: Stack, params: FlatVector, x: Array, targets: Array, loss: Loss
+    watch: _Watch, model: Stack, params: Views, x: Array, targets: Array, loss: Loss
 ) -> None:
     for name, array in model.layout.named(params.vector).items():
         watch("update", name, array)
-    y, pullbacks, grads = x, dict[str, Pullback](), model.layout.zeros(params.vector.dtype).views
+    y, pullbacks, grads = x, dict[str, Pullback](), model.layout.zeros(params.vector.dtype)
     for name, part in model.parts.items():
         watched = _watched_part(part, name, model.block_of.get(name), watch)
-        y, pullbacks[name] = watched.forward(params.views.part(name), y)
+        y, pullbacks[name] = watched.forward(params.part(name), y)
     value, dy = loss.value_and_gradient(y, targets)
     watch("forward", "loss", np.array([value]))
     watch("backward", "dL/dy", dy)

@@ -6,7 +6,7 @@ import math
 
 from numpy.typing import DTypeLike
 
-from ffn_train.nn.core import Array, FlatVector
+from ffn_train.nn.core import Array, Views
 from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.stack import Stack
 from ffn_train.train.measures import Measurement
@@ -40,7 +40,7 @@ class BatchGradient:
         self.norm = 0.0
 
     def take(
-        self, params: FlatVector, x: Array, targets: Array, measured: Measurement | None = None
+        self, params: Views, x: Array, targets: Array, measured: Measurement | None = None
     ) -> float:
         """The loss of the batch ``x`` (N, D), ``targets`` (N, M).
 
@@ -48,16 +48,16 @@ class BatchGradient:
         """
         parts = self._shards.count * self._turns
 
-        def pass_rows(part: int, grads: FlatVector) -> float:
+        def pass_rows(part: int, grads: Views) -> float:
             rows = slice(len(x) * part // parts, len(x) * (part + 1) // parts)
             signals = None if measured is None else measured.shards[part]
             forward, backward = (signals.forward, signals.backward) if signals else (None, None)
-            y, pullback = self._model.forward(params.views, x[rows], observe=forward)
+            y, pullback = self._model.forward(params, x[rows], observe=forward)
             loss, dy = self._gradient_of(y, targets[rows])
             if len(y) < len(x):
                 loss *= len(y) / len(x)
                 dy *= len(y) / len(x)
-            pullback(dy, grads.views, observe=backward)
+            pullback(dy, grads, observe=backward)
             return loss
 
         def forward_and_backward(shard: int) -> float:

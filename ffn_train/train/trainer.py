@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ffn_train.config.sections import Trainer as Settings
 from ffn_train.config.settings import counted
-from ffn_train.nn.core import Array, FlatVector
+from ffn_train.nn.core import Array, Views
 from ffn_train.nn.engine import Fit, Steps
 from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.optim.optimizer import Memory, Optimizer
@@ -77,7 +77,7 @@ class State:
     this process.
     """
 
-    params: FlatVector
+    params: Views
     memory: Memory
     step: int = 0
     progress: Progress = field(default_factory=Progress)
@@ -130,10 +130,9 @@ class Trainer:
     validation_shards: int = 1
     turns: int = 1
 
-    def start(self, params: FlatVector) -> State:
+    def start(self, params: Views) -> State:
         """The state before the first step, with a copy of the initial parameters."""
-        copy = self.model.layout.zeros(params.vector.dtype)
-        copy.vector[...] = params.vector
+        copy = self.model.layout.views(params.vector.copy())
         names = (*self.optimizer.slots, *([BEST] if self.settings.keep == "best" else []))
         slots = {name: np.zeros_like(params.vector) for name in names}
         return State(copy, slots | memory_of(self.quantities, self.model, copy.vector.dtype))
@@ -178,16 +177,16 @@ class Trainer:
         """Those at which more than an update is due."""
         return tuple({self.evaluate, *(instrument.cadence for instrument in self.instruments)})
 
-    def validate(self, params: FlatVector, shards: Shards) -> tuple[float, float]:
+    def validate(self, params: Views, shards: Shards) -> tuple[float, float]:
         """Loss and score on the validation part."""
         y, targets = self.predict(params, shards, self.data), self.data.y_validation
         return float(self.loss.value(y, targets)), float(self.score.value(targets, y))
 
-    def predict(self, params: FlatVector, shards: Shards, data: Data) -> Array:
+    def predict(self, params: Views, shards: Shards, data: Data) -> Array:
         """The outputs (N, M) for the validation part of this data."""
         x = data.x_validation
         return np.concatenate(
-            shards.each(lambda n: self.model.predict(params.views, x[shards.span(n, len(x))]))
+            shards.each(lambda n: self.model.predict(params, x[shards.span(n, len(x))]))
         )
 
     def _fit(self, state: State, gradient: BatchGradient) -> Fit:

@@ -14,7 +14,7 @@ from ffn_train.config.keys import MODEL_GROUPS, read_settings
 from ffn_train.config.outside import digest_of
 from ffn_train.config.registry import BEFORE, build, choices
 from ffn_train.config.settings import SettingError
-from ffn_train.nn.core import Array, FlatVector
+from ffn_train.nn.core import Array, Views
 from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.stack import Stack
 from ffn_train.running.experiment import build_stack
@@ -76,7 +76,7 @@ class Model:
     """
 
     stack: Stack
-    params: FlatVector
+    params: Views
     loss: Loss
     score: Score
     columns: Columns
@@ -102,7 +102,7 @@ class Model:
         chunks = [x[start : start + ROWS] for start in range(0, len(x), ROWS)]
         with np.errstate(all="ignore"):
             y = np.concatenate(
-                [self.stack.predict(self.params.views, chunk) for chunk in chunks]
+                [self.stack.predict(self.params, chunk) for chunk in chunks]
                 or [np.zeros((0, len(self.outputs)), x.dtype)]
             )
             if self.of_classes:
@@ -256,7 +256,7 @@ def _read(path: str, way: Given, encoding: str | None, largest: int) -> tuple[An
 def _unpickled(fields: Mapping[str, Any]) -> Model:
     """The model whose parameters are given as their flat vector."""
     vector = fields["params"]
-    params = FlatVector(vector, fields["stack"].layout.views(vector))
+    params = fields["stack"].layout.views(vector)
     return Model(**{**fields, "params": params})
 
 

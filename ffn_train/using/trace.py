@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ffn_train.nn.core import Array, Arrays, FlatVector
+from ffn_train.nn.core import Array, Arrays, Views
 from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.segments import SignalGradients
 from ffn_train.nn.stack import Stack
@@ -30,9 +30,7 @@ class Trace:
     gradients: Mapping[str, Array] | None = None
 
 
-def trace(
-    stack: Stack, params: FlatVector, loss: Loss, x: Array, targets: Array | None = None
-) -> Trace:
+def trace(stack: Stack, params: Views, loss: Loss, x: Array, targets: Array | None = None) -> Trace:
     """One forward pass over x (N, inputs) and, with targets (N, M), one backward pass."""
     signals: list[Array] = []
     hidden: list[Array] = []
@@ -45,13 +43,13 @@ def trace(
     def backward(flow: SignalGradients) -> None:
         dx.update({flow.first + place: np.array(array) for place, array in enumerate(flow.dx)})
 
-    y, pullback = stack.forward(params.views, x, observe=forward)
+    y, pullback = stack.forward(params, x, observe=forward)
     outputs = y.copy()
     if targets is None:
         return Trace(signals, hidden, outputs)
     value, dy = loss.value_and_gradient(y, targets)
     grads = stack.layout.zeros(params.vector.dtype)
-    pullback(dy, grads.views, observe=backward)
+    pullback(dy, grads, observe=backward)
     return Trace(
         signals,
         hidden,

@@ -107,7 +107,7 @@ def differences(model: Model, networks: Mapping[str, Apply], x: Array) -> dict[s
     assert np.isfinite(ours).all()
     unit = np.abs(ours).max()
     if model.of_classes:
-        logits = model.stack.predict(model.params.views, model.inputs(model.framed(x)))
+        logits = model.stack.predict(model.params, model.inputs(model.framed(x)))
         unit = np.maximum(1, np.abs(logits).max(axis=1, keepdims=True))
     sizes = {}
     for name, apply in networks.items():

@@ -59,13 +59,13 @@ def passes(model: Stack, dtype: str) -> list[Array]:
     flow: list[SignalGradients] = []
     # OpenBLAS also computes with what lies beside an array, which may be a NaN from before
     with np.errstate(invalid="ignore"):
-        y, pullback = model.forward(params.views, x)
-        dx = pullback(dy, grads.views)
-        model.forward(params.views, x)[1](dy, again.views, observe=flow.append)
+        y, pullback = model.forward(params, x)
+        dx = pullback(dy, grads)
+        model.forward(params, x)[1](dy, again, observe=flow.append)
     (at,) = flow
     parts = [array for arrays in at[1:] if arrays is not None for array in arrays]
     assert again.vector.tobytes() == grads.vector.tobytes()
-    assert model.predict(params.views, x).tobytes() == y.tobytes()
+    assert model.predict(params, x).tobytes() == y.tobytes()
     return [y, grads.vector, dx, *parts]
 
 
@@ -265,9 +265,9 @@ def test_inputs_of_any_order_and_precision() -> None:
 
     def run(x: Array, dy: Array) -> list[bytes]:
         grads = model.layout.zeros("float32")
-        y, pullback = model.forward(params.views, x)
-        dx = pullback(dy, grads.views)
-        assert model.predict(params.views, x).tobytes() == y.tobytes()
+        y, pullback = model.forward(params, x)
+        dx = pullback(dy, grads)
+        assert model.predict(params, x).tobytes() == y.tobytes()
         return [array.tobytes() for array in (y, dx, grads.vector)]
 
     x, dy = (rng.integers(-9, 9, (8, k)).astype(np.float32) for k in (3, 2))
@@ -290,11 +290,11 @@ def test_inputs_of_another_shape_are_refused() -> None:
     x = np.ones((4, 3), np.float32)
     for wrong in (x[:, :2], np.ones((4, 4)), x[0]):
         with pytest.raises(ValueError, match=r"array has shape .*, the stack needs"):
-            model.forward(params.views, wrong)
+            model.forward(params, wrong)
     for wrong in (np.ones((3, 2)), np.ones((4, 1))):
-        _, pullback = model.forward(params.views, x)
+        _, pullback = model.forward(params, x)
         with pytest.raises(ValueError, match=r"array has shape .*, the stack needs \(4, 2\)"):
-            pullback(wrong, grads.views)
+            pullback(wrong, grads)
 
 
 def _call(function: Any) -> Any:

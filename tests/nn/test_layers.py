@@ -27,36 +27,34 @@ def passed(layer: Layer, width: int, seed: int = 0):  # type: ignore[no-untyped-
     rng = np.random.default_rng(seed)
     params = random_parameters(layer, rng)
     x = rng.standard_normal((N, width))
-    y, pullback = layer.forward(params.views, x)
+    y, pullback = layer.forward(params, x)
     dy = rng.standard_normal(y.shape)
     grads = Layout(layer).zeros("float64")
     grads.vector[...] = np.nan
-    dx = pullback(dy, grads.views)
+    dx = pullback(dy, grads)
     return params, x, y, dy, grads, dx
 
 
 def test_linear_is_forward_and_backward_pass() -> None:
     params, x, y, dy, grads, dx = passed(Linear(D, H), D)
-    W, b = params.views["weight"], params.views["bias"]
+    W, b = params["weight"], params["bias"]
     np.testing.assert_allclose(y, forward_pass(x, W, b, lambda z: z), **CLOSE)
     expected = backward_pass(dy, x, W, b, lambda z: z, np.ones_like)
-    for ours, theirs in zip(
-        (grads.views["weight"], grads.views["bias"], dx), expected, strict=True
-    ):
+    for ours, theirs in zip((grads["weight"], grads["bias"], dx), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, **CLOSE)
 
 
 @pytest.mark.parametrize("act", [GELU(), Tanh()])
 def test_feedforward_is_the_two_layer_block(act: GELU | Tanh) -> None:
     params, x, y, dy, grads, dx = passed(FeedForward(D, H, act), D)
-    up, down = params.views.part("up"), params.views.part("down")
+    up, down = params.part("up"), params.part("down")
     weights = (up["weight"], up["bias"], down["weight"], down["bias"])
     h = forward_pass(x, up["weight"], up["bias"], act.value)
     np.testing.assert_allclose(
         y, forward_pass(h, down["weight"], down["bias"], lambda z: z), **CLOSE
     )
     expected = backprop_two_layer(x, *weights, act.value, act.derivative, dy)
-    up, down = grads.views.part("up"), grads.views.part("down")
+    up, down = grads.part("up"), grads.part("down")
     ours = (up["weight"], up["bias"], down["weight"], down["bias"], dx)
     for mine, theirs in zip(ours, expected, strict=True):
         np.testing.assert_allclose(mine, theirs, **CLOSE)
@@ -66,13 +64,13 @@ def test_residual_block_is_the_residual_sum() -> None:
     names = {"activation": "tanh", "block": "feedforward", "residual": "identity"}
     model = tiny({**names, "norm": "none"})
     params, x, _, dy, grads, dx = passed(model.block, D)
-    up, down = params.views.part("up"), params.views.part("down")
+    up, down = params.part("up"), params.part("down")
     weights = (up["weight"], up["bias"], down["weight"], down["bias"])
     act = model.activation
     dx_input, dx_ffn = residual_backward(dy)
     expected = backprop_two_layer(x, *weights, act.value, act.derivative, dx_ffn)
     np.testing.assert_allclose(dx, dx_input + expected[-1], **CLOSE)
-    np.testing.assert_allclose(grads.views.part("up")["weight"], expected[0], **CLOSE)
+    np.testing.assert_allclose(grads.part("up")["weight"], expected[0], **CLOSE)
 
 
 def keep(signals: list[Array], made: Arrays, _: Arrays) -> None:
@@ -85,21 +83,21 @@ def test_pullbacks_keep_their_promises(combination: dict[str, str]) -> None:
     params = random_parameters(model, rng)
     x, other = rng.standard_normal((2, N, 3))
     kept = x.copy()
-    y, pullback = model.forward(params.views, x)
+    y, pullback = model.forward(params, x)
     signals: list[Array] = []
-    again, second = model.forward(params.views, x, observe=partial(keep, signals))
-    model.forward(params.views, other)  # leaves no trace
+    again, second = model.forward(params, x, observe=partial(keep, signals))
+    model.forward(params, other)  # leaves no trace
     dy = rng.standard_normal(y.shape)
     cotangent = dy.copy()
     grads, flow_grads = (model.layout.zeros("float64") for _ in range(2))
     grads.vector[...] = np.nan  # overwritten, every one of them
-    dx = pullback(dy, grads.views)
+    dx = pullback(dy, grads)
     assert np.isfinite(grads.vector).all()
     np.testing.assert_array_equal(dy, cotangent)
     np.testing.assert_array_equal(x, kept)
     np.testing.assert_array_equal(y, again)
     flow: list[SignalGradients] = []
-    second(dy, flow_grads.views, observe=flow.append)
+    second(dy, flow_grads, observe=flow.append)
     np.testing.assert_array_equal(grads.vector, flow_grads.vector)
     (at,) = flow
     assert (at.first, len(at.dx), len(at.branch)) == (0, 4, 3)
@@ -110,7 +108,7 @@ def test_pullbacks_keep_their_promises(combination: dict[str, str]) -> None:
     assert dx.shape == x.shape
     assert len(signals) == 4
     with pytest.raises(RuntimeError, match="one backward pass"):
-        pullback(dy, grads.views)
+        pullback(dy, grads)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -123,8 +121,8 @@ def test_predictions_are_the_forward_pass_to_the_byte(
     params.vector[...] = random_parameters(model, rng).vector
     x = rng.standard_normal((N, 3)).astype(dtype)
     kept = x.copy()
-    y = model.forward(params.views, x)[0]
-    predicted = model.predict(params.views, x)
+    y = model.forward(params, x)[0]
+    predicted = model.predict(params, x)
     assert predicted.dtype == dtype
     np.testing.assert_array_equal(predicted, y)
     np.testing.assert_array_equal(x, kept)
@@ -145,7 +143,7 @@ def test_names_of_the_parameters() -> None:
 def test_views_write_to_the_vector() -> None:
     layout = Layout(Linear(2, 3))
     flat = layout.zeros("float32")
-    flat.views["bias"][...] = 7
+    flat["bias"][...] = 7
     assert flat.vector.tolist() == [0] * 6 + [7] * 3
     with pytest.raises(ValueError, match="shape"):
         layout.views(np.zeros(4))
@@ -160,14 +158,14 @@ def test_layer_norm_gradient_has_no_constant_part() -> None:
 def test_a_norm_of_entries_whose_squares_overflow(kind: type[LayerNorm] | type[RMSNorm]) -> None:
     norm = kind(4, 1e-5)
     params, grads = Layout(norm).zeros("float32"), Layout(norm).zeros("float32")
-    params.views["gain"][...] = 1
+    params["gain"][...] = 1
     row = np.array([1.0, 2.0, 3.0, -4.0], np.float32)
     large = np.array([row, 1e20 * row, [np.inf, 1, 1, 1], [np.nan, 1, 1, 1]], np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
-        y, pullback = norm.forward(params.views, large)
+        y, pullback = norm.forward(params, large)
     np.testing.assert_allclose(y[1], y[0], rtol=1e-5)
     assert np.isnan(y[2]).any()
     assert np.isnan(y[3]).all()
     with np.errstate(invalid="ignore"):
-        dx = pullback(np.ones_like(large), grads.views)
+        dx = pullback(np.ones_like(large), grads)
     assert np.isfinite(dx[:2]).all()

@@ -40,11 +40,11 @@ def passes(model: Stack, flow: bool) -> tuple[Array, Array, list[bytes]]:
     x, dy = rng.standard_normal((4, 3)), rng.standard_normal((4, 2))
     grads = model.layout.zeros("float64")
     grads.vector[...] = np.nan
-    y, pullback = model.forward(params.views, x)
+    y, pullback = model.forward(params, x)
     if not flow:
-        return y, grads.vector, [pullback(dy, grads.views).tobytes()]
+        return y, grads.vector, [pullback(dy, grads).tobytes()]
     signals: list[bytes] = []
-    pullback(dy, grads.views, observe=lambda at: signals.extend(dx.tobytes() for dx in at.dx[::-1]))
+    pullback(dy, grads, observe=lambda at: signals.extend(dx.tobytes() for dx in at.dx[::-1]))
     return y, grads.vector, signals
 
 
@@ -82,8 +82,8 @@ def peak(depth: int, recompute: Any, *, engine: str = "numpy", measured: bool = 
             Measurement(model, everything, {}, np.dtype("float64")).begin(0, everything).shards[0]
         )
         forward, backward = (shard.forward, shard.backward) if measured else (None, None)
-        y, pullback = model.forward(params.views, x, observe=forward)
-        pullback(y, grads.views, observe=backward)
+        y, pullback = model.forward(params, x, observe=forward)
+        pullback(y, grads, observe=backward)
 
     once()  # compile first, whose memory does not count
     tracemalloc.start()

@@ -83,10 +83,10 @@ def assert_equal(ours: np.ndarray, theirs: Any, what: str) -> None:
 def compare(model: Stack, names: dict[str, str], rng: np.random.Generator) -> None:
     params = random_parameters(model, rng)
     x = rng.standard_normal((4, 3))
-    y, pullback = model.forward(params.views, x)
+    y, pullback = model.forward(params, x)
     cotangent = rng.standard_normal(y.shape)
     grads = model.layout.zeros("float64")
-    dx = pullback(cotangent, grads.views)
+    dx = pullback(cotangent, grads)
 
     named = model.layout.named(params.vector)
     weights = {key: torch.tensor(value, requires_grad=True) for key, value in named.items()}

@@ -56,7 +56,7 @@ def recomputed(run: Run, settings: dict[str, Any], which: Any, part: str) -> flo
     for name, array in experiment.model.layout.named(params.vector).items():
         array[...] = run.weights(which)[name]
     x, y = (getattr(experiment.data, f"{side}_{part}") for side in "xy")
-    return R2().value(y, experiment.model.predict(params.views, x))
+    return R2().value(y, experiment.model.predict(params, x))
 
 
 def test_the_scores_are_those_of_the_weights_in_the_files(stopped: Run) -> None:

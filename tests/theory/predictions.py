@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ffn_train.config.composition import compose
 from ffn_train.config.keys import MODEL_GROUPS
 from ffn_train.config.registry import build
-from ffn_train.nn.core import FlatVector
+from ffn_train.nn.core import Views
 from ffn_train.nn.initialisers.initialiser import Initialiser
 from ffn_train.nn.losses.mse import MSE
 from ffn_train.nn.reductions import Reductions, rms
@@ -102,7 +102,7 @@ class Replayed:
 DRAWN: dict[tuple[Any, ...], tuple[np.random.Generator, NDArray[np.float32]]] = {}
 
 
-def shared_parameters(experiment: Experiment) -> FlatVector:
+def shared_parameters(experiment: Experiment) -> Views:
     """Its initial parameters, to float32's rounding, from numbers that a seed's stacks share.
 
     All weights are a seed's normal numbers times standard deviations; to draw eight million of them

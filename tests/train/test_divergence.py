@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ffn_train.nn.blocks import residual as choices
-from ffn_train.nn.core import Array, FlatVector, Views
+from ffn_train.nn.core import Array, Views
 from ffn_train.nn.losses.mse import MSE
 from ffn_train.nn.stack import Stack
 from ffn_train.train.diagnosis import Updates, likely_cause, settings
@@ -153,7 +153,7 @@ def test_a_parameter_is_named_as_the_update_that_spoiled_it(value: float) -> Non
         assert "the updates with optimizer.lr=0.1 led to it" in result.reason
 
 
-Doubling = tuple[Stack, FlatVector, Array, Array]
+Doubling = tuple[Stack, Views, Array, Array]
 
 
 def doubling(depth: int = 120, **names: str) -> Doubling:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ffn_train.nn.core import Array, FlatVector
+from ffn_train.nn.core import Array, Views
 from ffn_train.nn.segments import SignalGradients
 from ffn_train.nn.stack import Stack
 from ffn_train.running.experiment import build_experiment
@@ -40,9 +40,9 @@ def test_last_row_follows_from_the_saved_weights(tmp_path: Path, choices: dict[s
     x, targets = trainer.batches.at(trainer.steps)
 
     # forward, block by block, by the layers' own forward passes
-    signals = [model.input.forward(params.views.part("input"), x)[0]]
+    signals = [model.input.forward(params.part("input"), x)[0]]
     hidden, pullbacks = [], []
-    blocks = [params.views.part(f"blocks.{index}") for index in range(model.depth)]
+    blocks = [params.part(f"blocks.{index}") for index in range(model.depth)]
     for views in blocks:
         y, pullback = model.block.forward(views, signals[-1])
         pullbacks.append(pullback)
@@ -61,9 +61,9 @@ def test_last_row_follows_from_the_saved_weights(tmp_path: Path, choices: dict[s
 
     # gradients by one whole backward pass, signal gradients by centred differences
     grads = model.layout.zeros("float64")
-    y, whole = model.forward(params.views, x)
+    y, whole = model.forward(params, x)
     loss, dy = trainer.loss.value_and_gradient(y, targets)
-    whole(dy, grads.views)
+    whole(dy, grads)
     expected = [np.linalg.norm(g) for g in model.layout.named(grads.vector).values()]
     np.testing.assert_allclose(measures["gradient_norm"].values[-1], expected, rtol=1e-10)
     expected = [np.linalg.norm(w) for w in model.layout.named(params.vector).values()]
@@ -81,8 +81,8 @@ def test_last_row_follows_from_the_saved_weights(tmp_path: Path, choices: dict[s
             for views in blocks[index:]:
                 z = model.block.forward(views, z)[0]
             if model.final_norm is not None:
-                z = model.final_norm.forward(params.views.part("final_norm"), z)[0]
-            out = model.output.forward(params.views.part("output"), z)[0]
+                z = model.final_norm.forward(params.part("final_norm"), z)[0]
+            out = model.output.forward(params.part("output"), z)[0]
             return trainer.loss.value(out, targets)
 
         flow = _flow(model, params, x, dy)
@@ -105,10 +105,10 @@ def test_last_row_follows_from_the_saved_weights(tmp_path: Path, choices: dict[s
         assert measures.lacks("skip_gradient_rms") == "does not apply: the blocks have no skip path"
 
 
-def _flow(model: Stack, params: FlatVector, x: Array, dy: Array) -> SignalGradients:
+def _flow(model: Stack, params: Views, x: Array, dy: Array) -> SignalGradients:
     grads = model.layout.zeros("float64")
     flow: list[SignalGradients] = []
-    model.forward(params.views, x)[1](dy, grads.views, observe=flow.append)
+    model.forward(params, x)[1](dy, grads, observe=flow.append)
     return flow[0]
 
 

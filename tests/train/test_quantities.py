@@ -267,6 +267,6 @@ def test_dead_units_are_those_that_are_never_positive(
         pytest.importorskip("numba")
     experiment = build_experiment(config(activation={"name": name}, engine=engine))
     trainer, params = experiment.trainer, experiment.params
-    params.views.part("blocks.1").part("up")["bias"][:5] = -50  # so that five units are dead
+    params.part("blocks.1").part("up")["bias"][:5] = -50  # so that five units are dead
     (record, *_) = trainer.fit(trainer.start(params))
     np.testing.assert_allclose(record.measures["dead_share"], [0, 5 / 12, 0])
