@@ -60,22 +60,6 @@ class Leg(Origin):
         """Whether the schedule, which depends on the run's length, gave another rate from here."""
         return self.lr_before is not None and self.lr != self.lr_before
 
-    def computed_otherwise(self, before: Leg) -> list[str]:
-        """What may round otherwise than it did in the leg before; of what is not known nothing."""
-        compiled = self.engine == "compiled"
-        values = {
-            "engine": (before.engine, self.engine),
-            **{
-                name: tuple((leg.packages or {}).get(name) for leg in (before, self))
-                for name in ("ffn_train", "numpy", *(["numba"] if compiled else []))
-            },
-            "BLAS": (before.blas, self.blas),
-            "threads": tuple(
-                leg.blas_threads and (leg.blas_threads, leg.shards) for leg in (before, self)
-            ),
-        }
-        return [name for name, ends in values.items() if None not in ends and ends[0] != ends[1]]
-
 
 @dataclass(frozen=True)
 class Provenance(Origin):
