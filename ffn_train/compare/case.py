@@ -21,7 +21,7 @@ from ffn_train.plots.settings import UNSET, Flat, Value, flatten
 from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.files import read_json
 from ffn_train.runs.layout import read_layout
-from ffn_train.runs.predictions import relative_gradient
+from ffn_train.runs.predictions import Theory
 from ffn_train.runs.scalars import logged
 from ffn_train.runs.status import EARLY, ENDED, status
 from ffn_train.runs.summary import Summary
@@ -214,6 +214,18 @@ def _traces(run: Run) -> Traces:
         early_steps=early[:FIRST].copy(),
         early_signal=signal[:FIRST].copy(),
     )
+
+
+def relative_gradient(theory: Theory | None) -> tuple[Floats, Floats] | None:
+    """Predicted log RMS dLoss/dx_l relative to l = L and its sd of one seed, each (L+1,), or None.
+
+    Relative to l = L, the gradient is free of the read-out's factor, which all layers share.
+    """
+    chosen = theory.chosen if theory is not None else None
+    if chosen is None:
+        return None
+    log, sd = chosen[1].log_signal_gradient_rms, chosen[1].signal_gradient_sd
+    return log - log[-1], np.sqrt(np.maximum(sd**2 - sd[-1] ** 2, 0))
 
 
 def _series(run: Run, name: str) -> tuple[Floats, Floats]:

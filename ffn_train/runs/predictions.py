@@ -150,18 +150,6 @@ def log_band(log: Floats, sd: Floats) -> tuple[Floats, Floats]:
     return log - sd**2 - sd, log - sd**2 + sd
 
 
-def relative_gradient(theory: Theory | None) -> tuple[Floats, Floats] | None:
-    """Predicted log RMS dLoss/dx_l relative to l = L and its sd of one seed, each (L+1,), or None.
-
-    Relative to l = L, the gradient is free of the read-out's factor, which all layers share.
-    """
-    chosen = theory.chosen if theory is not None else None
-    if chosen is None:
-        return None
-    log, sd = chosen[1].log_signal_gradient_rms, chosen[1].signal_gradient_sd
-    return log - log[-1], np.sqrt(np.maximum(sd**2 - sd[-1] ** 2, 0))
-
-
 def worst(
     theory: Theory | None,
     tensors: Sequence[TensorColumn],

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from ffn_train.commands.predicted import norm, one_seed, sheet
 from ffn_train.commands.theory import main, predictions
+from ffn_train.compare.case import relative_gradient
 from ffn_train.plots import figure
 from ffn_train.plots.appearance import Appearance
 from ffn_train.plots.expected import DOES_NOT_HOLD
@@ -24,7 +25,7 @@ from ffn_train.plots.predicted import figure as drawn
 from ffn_train.report import text as report
 from ffn_train.running import expectation
 from ffn_train.runs import Run, RunError, files, load_run
-from ffn_train.runs.predictions import Ratio, band, relative_gradient
+from ffn_train.runs.predictions import Ratio, band
 from ffn_train.theory import Prediction, batch
 from tests.support.choices import settings
 from tests.support.small_runs import NOTES, config, run_in
