@@ -196,7 +196,7 @@ def names_of_files(folder: str) -> set[str]:
     ("document", "names"),
     [
         ("conf/README.md", {*DECLARED}),
-        ("conf/README.md", {f"{group}={n}" for group in GROUPS for n in registry.names(group)}),
+        ("conf/README.md", {f"{group}={n}" for group in GROUPS for n in registry.choices(group)}),
         ("conf/README.md", {"experiment", *names_of_files("experiment")}),
         ("conf/hydra/launcher/README.md", names_of_files("hydra/launcher")),
         ("ffn_train/README.md", {files.CONFIG, files.LAYOUT, files.MEASURES, files.PROVENANCE}),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ffn_train.commands.options import Parser, say, words
 from ffn_train.config.composition import load_parts
 from ffn_train.config.outside import load
-from ffn_train.config.registry import names
+from ffn_train.config.registry import choices
 from ffn_train.plots import Undrawn, draw
 from ffn_train.plots.appearance import Appearance
 from ffn_train.runs import load_run
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--figures",
         type=words,
         metavar="NAME,...",
-        help=f"of {', '.join(names('figure'))}; default: all",
+        help=f"of {', '.join(choices('figure'))}; default: all",
     )
     parser.add_parts("figures of your own")
     parser.add_appearance()

@@ -184,11 +184,6 @@ def canonical(group: str, name: Any) -> Any:
     return ALIASES.get(group, {}).get(name, name) if isinstance(name, str) else name
 
 
-def names(group: str) -> tuple[str, ...]:
-    """The names of a group's choices, sorted."""
-    return tuple(choices(group))
-
-
 def build(group: str, settings: Mapping[str, Any], **more: Any) -> Any:
     """The object that ``{"name": ..., **its settings}`` describes; ``more``: what is not a setting.
 

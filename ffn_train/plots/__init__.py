@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ffn_train.config.outside import loaded, origin, place_in_part
-from ffn_train.config.registry import choices, names
+from ffn_train.config.registry import choices
 from ffn_train.config.sections import FORMATS
 from ffn_train.config.settings import SettingError, UserError, described, shortened, some_of
 from ffn_train.plots.appearance import USUAL, Appearance, requested
@@ -70,7 +70,7 @@ def _drawn(run: Run, name: str, appearance: Appearance) -> Figure:
     before = requested.set(appearance)
     try:
         with look(), np.errstate(all="ignore"):  # a run that diverged is drawn like any other
-            if name in names("figure"):
+            if name in choices("figure"):
                 returned = choices("figure")[name]().draw(run)
                 if not isinstance(returned, Figure):
                     got = shortened(repr(returned))
@@ -100,7 +100,7 @@ def _known(run: Run, figures: Sequence[str]) -> tuple[str, ...]:
     try:
         declared = [name for name in figures if name not in run.measures.series]
         if declared or not figures:
-            some_of("figures", declared, names("figure"))
+            some_of("figures", declared, choices("figure"))
     except SettingError as error:
         raise SettingError(f"{error}{_elsewhere(run)}") from None
     return tuple(dict.fromkeys(figures))
@@ -122,7 +122,7 @@ def _words(value: Any) -> list[str]:
 
 def _lack(run: Run, name: str) -> str:
     """In a line what a figure needs that the run lacks; "" if it lacks nothing."""
-    if name not in names("figure"):
+    if name not in choices("figure"):
         return ""
     if not _applies(run, name):
         kinds = " or ".join(choices("figure")[name].kinds)
@@ -216,7 +216,7 @@ def _drawable(run: Run, notify: Callable[[str], object]) -> list[str]:
     ``notify`` gets a line for each of the others, and for those that the run's configuration names
     and that are not declared now.
     """
-    known = [name for name in names("figure") if _applies(run, name)]
+    known = [name for name in choices("figure") if _applies(run, name)]
     lacks = {name: _lack(run, name) for name in (*known, *_of_their_own(run))}
     for name in _words(run.section("plot").get("figures")):
         if name != "all":
@@ -228,7 +228,7 @@ def _drawable(run: Run, notify: Callable[[str], object]) -> list[str]:
 
 def _of_their_own(run: Run) -> list[str]:
     """The quantities that no figure of the folder shows; each has a figure from its declaration."""
-    shown = {*USUAL_QUANTITIES, *names("figure")}
+    shown = {*USUAL_QUANTITIES, *choices("figure")}
     shown.update(*(cls.needs for cls in choices("figure").values()))
     return [name for name in run.measures.series if name not in shown]
 

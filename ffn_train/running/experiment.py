@@ -13,7 +13,7 @@ import numpy as np
 
 from ffn_train.config.keys import GROUPS, MODEL_GROUPS, read_settings
 from ffn_train.config.outside import load, observes
-from ffn_train.config.registry import BEFORE, build, names
+from ffn_train.config.registry import BEFORE, build, choices
 from ffn_train.config.sections import STEPS, Model, Plot, Settings, listed, path_of
 from ffn_train.config.sections import Trainer as TrainerSettings
 from ffn_train.config.settings import SettingError, declared, defaults, some_of
@@ -247,5 +247,5 @@ def _plot_settings(plot: Plot, quantities: Sequence[str]) -> Plot:
     """The settings with lists of formats and of figures that exist; None: all figures."""
     figures = None
     if plot.figures != "all":
-        figures = some_of("plot.figures", listed(plot.figures), (*names("figure"), *quantities))
+        figures = some_of("plot.figures", listed(plot.figures), (*choices("figure"), *quantities))
     return replace(plot, figures=figures, formats=listed(plot.formats))

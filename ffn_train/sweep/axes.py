@@ -10,7 +10,7 @@ from typing import Any
 
 from ffn_train.config.keys import GROUPS, PRESET
 from ffn_train.config.overrides import as_written, grammar, is_literal, is_text, kinds_of
-from ffn_train.config.registry import names
+from ffn_train.config.registry import choices
 from ffn_train.config.settings import SettingError
 
 MOST = 10_000  # jobs of one sweep, or values of one key
@@ -115,7 +115,7 @@ def _values(text: str, override: Any) -> list[str]:
     if override.value_type.name == "GLOB_CHOICE_SWEEP":
         if key not in GROUPS:
             raise SettingError(f"{text}: glob(...) is for choices: of {', '.join(GROUPS)}")
-        values: list[str] = value.filter(list(names(key)))
+        values: list[str] = value.filter(list(choices(key)))
     else:
         count = _length(value) if override.is_range_sweep() else len(value.list)
         refuse_many(text, count, "values")

@@ -15,7 +15,7 @@ from ffn_train.commands.help import help_text
 from ffn_train.config.composition import compose
 from ffn_train.config.keys import DECLARED, GROUPS
 from ffn_train.config.places import CONF, EXPERIMENTS
-from ffn_train.config.registry import names
+from ffn_train.config.registry import choices
 from ffn_train.config.settings import SettingError
 from ffn_train.running import execution
 from ffn_train.runs import load_run
@@ -259,7 +259,7 @@ def test_help_names_groups_settings_and_examples(tmp_path: Path) -> None:
     done = command("--help", cwd=tmp_path)
     assert done.returncode == 0
     for group in GROUPS:
-        for name in names(group):
+        for name in choices(group):
             assert f"\n  {group}={name} " in done.stdout
     for key in DECLARED:
         assert f"\n  {key}=" in done.stdout

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ffn_train.config.composition import compose
-from ffn_train.config.registry import names
+from ffn_train.config.registry import choices
 from ffn_train.config.settings import SettingError
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import Experiment, build_experiment
@@ -599,4 +599,4 @@ def test_a_residual_may_return_numpys_numbers(build: Build, method: str) -> None
 
 
 def test_the_names_of_figures_are_reserved() -> None:
-    assert {*names("figure")} <= {*RESERVED}
+    assert {*choices("figure")} <= {*RESERVED}

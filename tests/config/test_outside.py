@@ -178,7 +178,7 @@ def test_what_cannot_be_loaded_is_told_in_a_line(part: Path, content: str, messa
         compose([*SMALL, "parts=[my_parts.py]"])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert registry.names("activation") == tuple(sorted(registry.names("activation")))
+    assert tuple(registry.choices("activation")) == tuple(sorted(registry.choices("activation")))
     compose([*SMALL, "activation=relu"])  # nothing of the package is lost by it
 
 

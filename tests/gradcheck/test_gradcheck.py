@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ffn_train.commands.gradcheck import check, main, table
-from ffn_train.config.registry import build, names
+from ffn_train.config.registry import build, choices
 from ffn_train.gradcheck import check_layer, check_loss, check_loss_value, failures
 from ffn_train.gradcheck.differences import DRAWS
 from ffn_train.nn.activations.gelu import GELU
@@ -204,7 +204,7 @@ def test_what_rounding_hides_is_neither_passed_nor_failed() -> None:
     assert not [c for part in checks.values() for c in part if c.failed]
 
 
-@pytest.mark.parametrize("name", names("loss"))
+@pytest.mark.parametrize("name", choices("loss"))
 def test_a_losss_gradient_is_checked_and_a_wrong_one_fails(name: str) -> None:
     loss, rng = build("loss", {"name": name}), np.random.default_rng(0)
     targets = np.eye(2)[[0, 1, 1, 0, 1]] if "classes" in loss.kinds else rng.normal(size=(5, 2))

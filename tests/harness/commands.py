@@ -27,7 +27,7 @@ from ffn_train.commands.launch import COMMANDS
 from ffn_train.config.composition import compose
 from ffn_train.config.keys import DECLARED, GROUPS
 from ffn_train.config.places import CONF
-from ffn_train.config.registry import names
+from ffn_train.config.registry import choices
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from tests.harness.campaign import (
@@ -45,7 +45,7 @@ from tests.harness.operations import read_directory, write_directory
 ALONE = 100  # one case of so many is a process of its own
 TINY = "model.depth=2 model.width=4 model.expansion=2 trainer.steps=3 trainer.batch_size=4 "
 TINY += "task.rows=40 plot.when=never threads=1"
-CHOSEN = [f"{group}={name}" for group in GROUPS for name in names(group)]
+CHOSEN = [f"{group}={name}" for group in GROUPS for name in choices(group)]
 KEYS = sorted({*DECLARED, *GROUPS, "model", "trainer", "run", "sweep", "hydra", "parts"})
 ODD_KEYS = ["nothing", "model.dpeth", "lr", "a.b.c", "hydra.run.dir", "hydra.searchpath", "_x", "é"]
 ODD = ["''", "???", "a b", "../x", "$(touch x)", "__import__('os')", "'~nobodyx/zz'", "9" * 60]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ffn_train.config.composition import compose
-from ffn_train.config.registry import names
+from ffn_train.config.registry import choices
 from ffn_train.config.settings import SettingError
 from ffn_train.plots import draw, figure
 from ffn_train.running.execution import execute
@@ -167,7 +167,7 @@ def test_a_name_of_the_packages_own_is_not_taken(part: Path) -> None:
     part.write_text(PHASE.replace('"phase"', '"loss"'), encoding="utf-8")
     with pytest.raises(SettingError, match=r"figure=loss is declared twice, in ffn_train\."):
         compose([*SMALL, PARTS])
-    assert names("figure") == DECLARED
+    assert tuple(choices("figure")) == DECLARED
 
 
 def test_what_the_run_lacks_is_refused_by_name_and_left_out_of_all(
