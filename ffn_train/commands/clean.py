@@ -108,7 +108,7 @@ def _checkpoints(run: Path) -> list[tuple[Path, str]]:
             continue
         steps[path] = checkpoint.step
         with suppress(RunError):  # the logs no longer match it
-            checkpoint.check(run, [checkpoint.identity])
+            checkpoint.check(run, checkpoint.identity)
             usable += [checkpoint.step] if checkpoint.step <= last else []
     older = [path for path, step in steps.items() if usable and step < max(usable)]
     return [*damaged, *((path, "an older checkpoint") for path in older)]

@@ -27,7 +27,7 @@ from ffn_train.running.recording import record_training, restore
 from ffn_train.running.resumption import legs, plan
 from ffn_train.running.scoring import declared, final_scores
 from ffn_train.runs import Run, files, load_run, records
-from ffn_train.runs.checkpoint import NO_LOGS, Checkpoint, newest_step, write_checkpoint
+from ffn_train.runs.checkpoint import NO_LOGS, Checkpoint, newest_step
 from ffn_train.runs.directory import claim
 from ffn_train.runs.outputs import Outputs
 from ffn_train.runs.provenance import Provenance, surroundings
@@ -84,7 +84,7 @@ def execute(
                 origin = replace(
                     origin, legs=legs(path, origin, experiment.trainer, what.checkpoint)
                 )
-                _write_settings(experiment, path, what.checkpoint, origin, notify)
+                _write_settings(experiment, path, origin, notify)
                 state = _beginning(experiment, what.checkpoint)
                 first, started = state.step, time.perf_counter()
                 logs = NO_LOGS if what.checkpoint is None else what.checkpoint.logs
@@ -149,21 +149,12 @@ def _ending(path: Path) -> Iterator[None]:
         raise
 
 
-def _write_settings(
-    experiment: Experiment,
-    path: Path,
-    checkpoint: Checkpoint | None,
-    origin: Provenance,
-    notify: Notify,
-) -> None:
+def _write_settings(experiment: Experiment, path: Path, origin: Provenance, notify: Notify) -> None:
     """Write what is known before the first step, and what theory predicts of it."""
     Status("running").write(path)  # first: without a summary the status says how a run ended
     if files.there(path / files.SUMMARY):
         (path / files.SUMMARY).unlink()
         files.flush_directory(path)  # no power loss brings it back beside other settings
-    if checkpoint is not None and checkpoint.identity not in ("", experiment.identity.digest):
-        # of an older version, which config.json in today's words would not tell any more
-        write_checkpoint(path, replace(checkpoint, identity=experiment.identity.digest))
     # the first checkpoint makes these durable, too; until then there is nothing to lose
     files.write_json(path / files.CONFIG, experiment.config, durable=False)
     records.write(path / files.PROVENANCE, origin)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -64,8 +64,7 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
     if files.there(folder) and (folder.is_symlink() or not folder.is_dir()):
         what = "a link" if folder.is_symlink() else "not a directory"
         raise SettingError(f"run.dir={path}: {folder} is {what}, so no checkpoint can be written")
-    known = {identity.digest for identity in (requested, stored.as_typed(config))}
-    checkpoint, notes = _newest(path, last_usable(path), known)
+    checkpoint, notes = _newest(path, last_usable(path), requested.digest)
     if checkpoint is None and summary is not None:
         why = f"{notes[0]}; restore the file" if notes else "it has none; restore one"
         raise SettingError(
@@ -155,16 +154,16 @@ def _planned(config: Mapping[str, Any]) -> int | None:
     return steps if isinstance(steps, int) else None
 
 
-def _newest(path: Path, steps: int, known: Collection[str]) -> tuple[Checkpoint | None, list[str]]:
-    """The last undamaged checkpoint up to ``steps`` that matches the run, of these identities, and
-    its logs, if any, and notes on damaged ones.
+def _newest(path: Path, steps: int, identity: str) -> tuple[Checkpoint | None, list[str]]:
+    """The last undamaged checkpoint up to ``steps`` that matches the run, of this identity, and its
+    logs, if any, and notes on damaged ones.
     """
     unusable: list[str] = []
     for candidate in reversed(checkpoints(path)):
         try:
             checkpoint = read_checkpoint(candidate)
             if checkpoint.step <= steps:
-                checkpoint.check(path, known)
+                checkpoint.check(path, identity)
                 return checkpoint, [f"using the checkpoint before: {error}" for error in unusable]
         except RunError as error:
             unusable.append(str(error))

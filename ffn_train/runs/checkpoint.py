@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,12 +73,12 @@ class Checkpoint:
     logs: Logs
     identity: str = ""
 
-    def check(self, run: Path, identities: Collection[str]) -> None:
-        """Raises RunError if it does not belong to the run with one of these identities, which are
-        the same, or does not match its logs.
+    def check(self, run: Path, identity: str) -> None:
+        """Raises RunError if it does not belong to the run with this identity, or does not match
+        its logs.
         """
         name = checkpoint_path(run, self.step)
-        if self.identity not in ("", *identities):
+        if self.identity not in ("", identity):
             raise RunError(f"{name}: it belongs to another run")
         for log, length in {SCALARS: self.logs.scalars_bytes, **self.logs.measures_rows}.items():
             with damaged(run / log, OSError):

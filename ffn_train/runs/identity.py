@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from ffn_train.config.keys import DECLARED, differences, dotted, lasting
+from ffn_train.config.keys import DECLARED, differences, lasting
 
 STEPS_KEY = "trainer.steps"  # may grow
 
@@ -43,11 +43,6 @@ class Identity:
         }
         content = [settings, sorted(self.parts.values()), self.data or ""]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-    def as_typed(self, config: Mapping[str, Any]) -> Identity:
-        """The same with 1 where the configuration has that for 1.0, as old versions' digests."""
-        typed = {key: value for key, value in dotted(config).items() if type(value) is int}
-        return replace(self, settings={k: typed.get(k, v) for k, v in self.settings.items()})
 
     def differences(self, other: Identity) -> list[str]:
         """The differences from another identity, in words; unknown rows are not compared."""

@@ -318,36 +318,6 @@ def test_a_number_may_be_typed_in_another_way(tmp_path: Path) -> None:
         assert NOTES[-1] == f"{path} was finished at step 8, now goes on to 12"
 
 
-def test_a_checkpoint_of_an_old_version_has_the_digest_of_a_number_as_it_was_typed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    changes = {**OFTEN, "trainer": {"clip": 1}}
-    cut_run(tmp_path, 7, monkeypatch, **changes)
-    experiment = build_experiment(config(**changes))
-    identity = experiment.identity.as_typed(experiment.config)
-    assert identity.digest != experiment.identity.digest
-    for path in checkpoints(tmp_path):
-        write_checkpoint(tmp_path, replace(read_checkpoint(path), identity=identity.digest))
-    run_in(tmp_path, config(**changes))
-    assert f"{tmp_path} continues at step 6" in NOTES
-
-
-def test_an_extension_that_is_killed_at_once_keeps_the_checkpoint_of_an_old_version(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    typed, other = ({**OFTEN, "trainer": {"clip": one, "steps": 12}} for one in (1, 1.0))
-    run_in(tmp_path, config(**{**typed, "trainer": {"clip": 1, "steps": 8}}))
-    old = build_experiment(config(**typed))
-    identity = old.identity.as_typed(old.config).digest
-    for path in checkpoints(tmp_path):
-        write_checkpoint(tmp_path, replace(read_checkpoint(path), identity=identity))
-    cut_run(tmp_path, 1, monkeypatch, **other)
-    NOTES.clear()
-    run_in(tmp_path, config(**other))
-    assert f"{tmp_path} continues at step 8" in NOTES
-    assert "starting again" not in " ".join(NOTES)
-
-
 def test_a_finished_run_without_checkpoints_is_left_alone(tmp_path: Path) -> None:
     run_in(tmp_path, config(**OFTEN))
     shutil.rmtree(tmp_path / files.CHECKPOINTS)
