@@ -12,7 +12,7 @@ from ffn_train.config.keys import GROUPS, MODEL_GROUPS
 from ffn_train.config.precision import check_precision, misread
 from ffn_train.config.registry import is_ours
 from ffn_train.config.sections import Model, Settings, Trainer
-from ffn_train.config.settings import SettingError, counted
+from ffn_train.config.settings import SettingError
 from ffn_train.nn.blocks.residual import Residual
 from ffn_train.nn.core import Array, Layer, Layout
 from ffn_train.nn.initialisers.initialiser import Initialiser
@@ -119,14 +119,6 @@ def initialiser(init: Initialiser, model: Stack) -> None:
     """Try an initialiser of the user's own on each matrix of a block."""
     for sizes in model.matrices.values():
         init.check_results(**sizes)
-
-
-def reduced(size: int, used: int) -> list[str]:
-    """A note if a batch has fewer rows than were asked for."""
-    if size == used:
-        return []
-    rows = counted(used, "training row")
-    return [f"trainer.batch_size={size} is more than the {rows}: a batch is all of them"]
 
 
 def warnings(

@@ -16,7 +16,7 @@ from ffn_train.config.outside import load, observes
 from ffn_train.config.registry import BEFORE, build, choices
 from ffn_train.config.sections import STEPS, Model, Plot, Settings, listed, path_of
 from ffn_train.config.sections import Trainer as TrainerSettings
-from ffn_train.config.settings import SettingError, declared, defaults, some_of
+from ffn_train.config.settings import SettingError, counted, declared, defaults, some_of
 from ffn_train.nn.core import Views
 from ffn_train.nn.engine import NUMPY, WORTH_COMPILING, Engine, engine
 from ffn_train.nn.initialisers.initialiser import Initialiser
@@ -125,6 +125,10 @@ def build_experiment(
     # of a table nobody chose the number of rows
     if size == defaults(type(trainer))["batch_size"] or "rows" not in declared(type(parts["task"])):
         size = min(size, len(x))
+    if size != trainer.batch_size:
+        rows = counted(size, "training row")
+        asked = f"trainer.batch_size={trainer.batch_size}"
+        notes.append(f"{asked} is more than the {rows}: a batch is all of them")
     checks.targets(data, parts["loss"], parts["task"].score, size)
     batches = Batches(x, y, size=size, seed=batch_seed)
     steps = _steps(trainer, batches.per_epoch)
@@ -157,15 +161,9 @@ def build_experiment(
         unit += f" of the target{'s' * (y.shape[1] > 1)}"
     elif parts["task"].kind == "regression":
         unit = ""
+    shape = {"width": model.width, "hidden": model.hidden, "depth": model.depth}
     plan, validation = (
-        threads.choose(
-            settings.threads,
-            batch=rows,
-            width=model.width,
-            hidden=model.hidden,
-            depth=model.depth,
-            engine=engine_name,
-        )
+        threads.choose(settings.threads, batch=rows, engine=engine_name, **shape)
         for rows in (batches.size, len(data.x_validation))
     )
     return Experiment(
@@ -194,9 +192,7 @@ def build_experiment(
             shards=plan.shards,
             # the BLAS's own threads would come on top of them
             validation_shards=validation.shards if plan.blas == 1 else plan.shards,
-            turns=threads.turns(
-                batches.size // plan.shards, model.width, model.hidden, model.depth
-            ),
+            turns=threads.turns(batches.size // plan.shards, **shape),
         ),
         loss_unit=unit or None,
         threads=plan.blas,
@@ -204,7 +200,7 @@ def build_experiment(
         logger=parts["logger"],
         plot=plot,
         directory=directory,
-        notes=[*exact.notes, *notes, *checks.reduced(trainer.batch_size, size)],
+        notes=[*exact.notes, *notes],
         warnings=checks.warnings(parts, settings, model, steps, data),
     )
 
