@@ -28,7 +28,6 @@ import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -218,29 +217,12 @@ def read_records(path: Path, content: bytes | None = None) -> NDArray[np.void]:
             raise ValueError("it has no records")
         if "step" in records.dtype.names:
             check_steps(records["step"])
-        return records.copy()
+        return records
 
 
 def parse_npy(content: bytes) -> NDArray[Any]:
     """The array in the content of a .npy file, without pickle. May raise any exception."""
-    size = 2 if content[6:7] == b"\1" else 4  # bytes of the header's length
-    start = 8 + size + int.from_bytes(content[8 : 8 + size], "little")
-    shape, fortran, dtype = _header(content[: min(start, _LARGEST_HEADER)])
-    count = math.prod(shape)
-    if dtype.hasobject:
-        raise ValueError("it holds Python objects, not numbers")
-    if not 0 <= count * dtype.itemsize <= len(content) - start:
-        raise ValueError(f"it lacks some of the {count:.3g} records of its header")
-    flat = np.frombuffer(content, dtype, count, start)
-    return flat.reshape(shape, order="F" if fortran else "C")
-
-
-@lru_cache(64)  # the runs of a sweep share few headers, and parsing the Python literal is slow
-def _header(text: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    file = io.BytesIO(text)
-    major, _ = np.lib.format.read_magic(file)
-    readers = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
-    return readers[major](file)
+    return np.lib.format.read_array(io.BytesIO(content), max_header_size=_LARGEST_HEADER)
 
 
 def check_steps(steps: NDArray[Any]) -> None:

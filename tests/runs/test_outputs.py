@@ -87,7 +87,7 @@ def test_one_that_was_altered_or_is_not_there_is_refused(run: Run, tmp_path: Pat
     cases = {
         b"": "not a zip file",
         packed.getvalue(): "compressed",
-        objects.getvalue(): "not numbers",
+        objects.getvalue(): "Object arrays cannot be loaded",
         short.getvalue(): "differ in length",
         kept.replace(b"true", b"free"): "true",
     }
