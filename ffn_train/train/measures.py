@@ -47,8 +47,10 @@ def memory_of(
 Source = TypeVar("Source", Forward, Backward, Step)
 
 
-def _protected(source: Source) -> Source:
-    """The same with read-only arrays, for a quantity from outside the package."""
+def _shown(source: Source, quantity: Quantity) -> Source:
+    """What a quantity sees: the same or, from outside the package, with read-only arrays."""
+    if quantity.ours:
+        return source
     if isinstance(source, Step):
         return protected(source)
     # compiled code takes writable arrays only
@@ -85,8 +87,7 @@ class ShardMeasurement:
         self.samples = len(signals[0])
         at = Forward(signals, boundaries, hidden, blocks, self._reductions)
         for quantity in self._due["forward"]:
-            source = at if quantity.ours else _protected(at)
-            quantity.forward(source, self.partial[quantity.name])
+            quantity.forward(_shown(at, quantity), self.partial[quantity.name])
         self.seconds += time.perf_counter() - before
 
     def backward(self, flow: SignalGradients) -> None:
@@ -96,8 +97,7 @@ class ShardMeasurement:
         boundaries, blocks = slice(first, first + len(dx)), slice(first, first + len(branch))
         at = Backward(dx, boundaries, skip, branch, blocks, self._reductions)
         for quantity in self._due["backward"]:
-            source = at if quantity.ours else _protected(at)
-            quantity.backward(source, self.partial[quantity.name])
+            quantity.backward(_shown(at, quantity), self.partial[quantity.name])
         self.seconds += time.perf_counter() - before
 
 
@@ -204,11 +204,10 @@ class Measurement:
 
     def _take(self, quantities: Sequence[StepQuantity], step: Step) -> None:
         for quantity in quantities:
-            name = quantity.name
-            source = step if quantity.ours else _protected(step)
-            memory = dict(self._memory[name])
-            self._set(quantity, quantity.value(source, memory, self._values[name]))
-            put_back(quantity, memory, self._memory[name])
+            arrays, out = self._memory[quantity.name], self._values[quantity.name]
+            memory = dict(arrays)
+            self._set(quantity, quantity.value(_shown(step, quantity), memory, out))
+            put_back(quantity, memory, arrays)
 
     def _set(self, quantity: Quantity, value: Value) -> None:
         """Store a value that was returned instead of written to ``out``."""
