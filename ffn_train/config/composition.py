@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -205,17 +205,15 @@ def declare(overrides: Sequence[str]) -> None:
 
 @lru_cache(maxsize=1)  # Hydra knows what was registered last
 def _declare(parts: tuple[str, ...]) -> None:
-    """Register the choices and settings declared in Python with Hydra, with their defaults."""
-    register("settings", defaults(Settings))
+    """Register the choices and settings declared in Python with Hydra, with their defaults, in
+    place of those that had their names.
+    """
+    from hydra.core.config_store import ConfigStore
+
+    store = ConfigStore.instance().store
+    in_place: dict[str, Any] = {} if hydra_defaults() else {"replace": True}  # 1.3 always does
+    store("settings", defaults(Settings), **in_place)
     for group in GROUPS:
         known = choices(group)
         for label, name in {**{name: name for name in known}, **ALIASES.get(group, {})}.items():
-            register(label, {"name": name, **defaults(known[name])}, group=group)
-
-
-def register(name: str, settings: Mapping[str, Any], group: str | None = None) -> None:
-    """Register settings with Hydra, in place of those that had their name."""
-    from hydra.core.config_store import ConfigStore
-
-    in_place: dict[str, Any] = {} if hydra_defaults() else {"replace": True}  # 1.3 always does
-    ConfigStore.instance().store(name, dict(settings), group=group, **in_place)
+            store(label, {"name": name, **defaults(known[name])}, group=group, **in_place)
