@@ -70,22 +70,19 @@ def _check(path: Path) -> None:
     }
     try:
         if path.stat().st_size > LARGEST:
-            raise SettingError(f"{path} has more than {LARGEST:,} bytes")
+            raise ValueError(f"it has more than {LARGEST:,} bytes")
         loader = kind(path.read_text(encoding="utf-8"))
         tree = loader.get_single_node()
         size = _size(tree, {}) if tree is not None else 0
         if size > MOST:
-            problem = f"with its anchors it has {size:.3g} values, at most {MOST:,}"
-            raise SettingError(f"{path}: {problem}")
+            raise ValueError(f"with its anchors it has {size:.3g} values, at most {MOST:,}")
         if tree is not None and not isinstance(loader.construct_document(tree), dict):
-            raise SettingError(f"{path}: KEY: VALUE is expected")
+            raise ValueError("KEY: VALUE is expected")
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "it is not YAML"
         raise SettingError(f"{path}{line}: {problem}") from None
-    except SettingError:
-        raise
     except (OSError, ValueError) as error:
         raise SettingError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     except RecursionError:
