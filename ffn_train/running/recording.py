@@ -57,7 +57,8 @@ def record_training(
         hung = False  # whether a signal had to break the logger off
         try:
             for record in trainer.fit(state, state_every=experiment.settings.checkpoint.steps):
-                if _logged(record, experiment):
+                evaluated = not math.isnan(record.validation_loss)
+                if record.measures or evaluated or experiment.log.due(record.step):
                     row = scalars(record)
                     writer.record(row, record.measures)
                     try:
@@ -67,7 +68,7 @@ def record_training(
                         hung = True  # the row and its update are complete: they are saved below
                 if state.step > record.step + 1:
                     continue  # it was one of several updates at once, of which more rows follow
-                if not math.isnan(record.validation_loss):
+                if evaluated:
                     bar.set_postfix(loss=f"{record.validation_loss:.3g}", refresh=False)
                 bar.update(record.step - bar.n)
                 if record.step == trainer.steps or record.ends:
@@ -95,11 +96,6 @@ def _bar() -> tuple[Any, bool]:
     from tqdm.auto import tqdm  # imports more than a command needs
 
     return tqdm, True
-
-
-def _logged(record: Record, experiment: Experiment) -> bool:
-    extraordinary = record.measures or not math.isnan(record.validation_loss)
-    return bool(extraordinary) or experiment.log.due(record.step)
 
 
 def _checkpoint_due(step: int, experiment: Experiment, saved: float) -> bool:
