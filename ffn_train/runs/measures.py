@@ -58,8 +58,7 @@ class Measures:
     @property
     def step(self) -> Steps:
         """All steps at which something was measured."""
-        steps: Steps = reduce(np.union1d, (s.step for s in self.series.values()), np.zeros(0, int))
-        return steps
+        return reduce(np.union1d, (s.step for s in self.series.values()), np.zeros(0, int))
 
     @property
     def depth(self) -> int:
@@ -124,8 +123,7 @@ class Measures:
             log = np.where(nonzero, np.log(flow), 0)
             slope = (log * offset).sum(axis=1) / (offset**2).sum(axis=1)
         only_last = (flow[:, -1] > 0) & ~flow[:, :-1].any(axis=1)
-        growth: Floats = np.where(only_last, 0, np.exp(-slope))
-        return growth
+        return np.where(only_last, 0, np.exp(-slope))
 
     def mostly_of(self, tensors: NDArray[np.bool]) -> NDArray[np.bool]:
         """Which layers have no other tensors than these (T,), or others that make up less than a
@@ -154,15 +152,13 @@ class Measures:
         with np.errstate(under="ignore", over="ignore", invalid="ignore"):
             for index, tensor in enumerate(self.tensors):
                 squares[:, column[tensor.layer]] += (norms[:, index] / scale[:, 0]) ** 2
-        result: Floats = np.sqrt(squares) * scale
-        return result
+        return np.sqrt(squares) * scale
 
 
 def _over(values: Floats, others: Floats) -> Floats:
     """The quotients; NaN where the denominator is not positive."""
     with np.errstate(invalid="ignore"):
-        quotients: Floats = values / np.where(others > 0, others, np.nan)
-    return quotients
+        return values / np.where(others > 0, others, np.nan)
 
 
 def read_measures(run: Path, layout: RunLayout, contents: Mapping[str, bytes]) -> Measures:

@@ -89,8 +89,7 @@ def clipped(run: Run) -> NDArray[np.bool_] | None:
     if not run.scalars.keys() >= {"gradient_norm", "clipped_norm"}:
         return None
     before, after = run.scalars["gradient_norm"], run.scalars["clipped_norm"]
-    flags: NDArray[np.bool_] = (after < before)[~np.isnan(after)]
-    return flags
+    return (after < before)[~np.isnan(after)]
 
 
 def clipped_share(run: Run) -> float | None:

@@ -178,16 +178,14 @@ class Evidence:
     def losses(self) -> Floats:
         """The loss of each row's batch, over that of the trivial model on the training rows."""
         trivial = self.run.provenance.trivial_loss or math.nan
-        losses: Floats = self.run.scalars.get("loss", np.zeros(0)) / trivial
-        return losses
+        return self.run.scalars.get("loss", np.zeros(0)) / trivial
 
     @cached_property
     def validation_losses(self) -> Floats:
         """The validation loss of each evaluation, over that of the trivial model."""
         trivial = self.run.provenance.trivial_loss or math.nan
         losses = self.run.scalars.get("validation_loss", np.zeros(0))
-        known: Floats = losses[~np.isnan(losses)] / trivial
-        return known
+        return losses[~np.isnan(losses)] / trivial
 
     def mean_loss(self, start: float, end: float) -> float:
         """The mean loss over a part of the steps, from 0 to 1; NaN if it has too few rows."""
