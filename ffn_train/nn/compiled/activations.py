@@ -44,7 +44,7 @@ class Twin(NamedTuple):
     """``pair(z, *settings)``: act(z) and act'(z). ``slope(act(z), *settings)``: act'(z), if any."""
 
     pair: Function
-    slope: Function | None
+    slope: Function | None = None
 
     @property
     def settings(self) -> tuple[str, ...]:
@@ -52,51 +52,30 @@ class Twin(NamedTuple):
         return tuple(signature(self.pair).parameters)[1:]
 
 
-TWINS: dict[type[Activation], Twin] = {}
-
-
-def compiled(
-    kind: type[Activation], slope: Function | None = None
-) -> Callable[[Function], Function]:
-    """Declare the twin of an activation: ``pair``, and ``slope`` if act(z) determines act'(z)."""
-
-    def declare(pair: Function) -> Function:
-        TWINS[kind] = Twin(pair, slope)
-        return pair
-
-    return declare
-
-
-@compiled(Identity, slope=lambda value: type(value)(1))
 def _identity(z):
     return z, type(z)(1)
 
 
-@compiled(ReLU, slope=lambda value: type(value)(value > 0))
 def _relu(z):
     zero = type(z)(0)
     return zero if z < zero else z, type(z)(z > zero)  # NaN stays NaN
 
 
-@compiled(LeakyReLU, slope=lambda value, slope: type(value)(1) if value > 0 else slope)
 def _leaky_relu(z, slope):
     real = type(z)
     return slope * z if z < real(0) else z, real(1) if z > real(0) else slope
 
 
-@compiled(Tanh, slope=lambda value: type(value)(1) - value * value)
 def _tanh(z):
     value = tanh(z)
     return value, type(z)(1) - value * value
 
 
-@compiled(GELU)
 def _gelu(z):
     density, distribution = normal(z)
     return z * distribution, distribution + z * density
 
 
-@compiled(GELUTanh)
 def _gelu_tanh(z):
     real = type(z)
     square = min(z * z, real(_SATURATED))
@@ -106,16 +85,26 @@ def _gelu_tanh(z):
     return z * gate, gate + gate * (real(1) - gate) * steep * z
 
 
-@compiled(SiLU)
 def _silu(z):
     real = type(z)
     gate = sigmoid(z)
     return z * gate, gate * (real(1) + z * (real(1) - gate))
 
 
-@compiled(Erf)
 def _erf(z):
     return erf(z), type(z)(_ERF_AT_0) * gauss(z)
+
+
+TWINS: dict[type[Activation], Twin] = {
+    Identity: Twin(_identity, lambda value: type(value)(1)),
+    ReLU: Twin(_relu, lambda value: type(value)(value > 0)),
+    LeakyReLU: Twin(_leaky_relu, lambda value, slope: type(value)(1) if value > 0 else slope),
+    Tanh: Twin(_tanh, lambda value: type(value)(1) - value * value),
+    GELU: Twin(_gelu),
+    GELUTanh: Twin(_gelu_tanh),
+    SiLU: Twin(_silu),
+    Erf: Twin(_erf),
+}
 
 
 def twin_of(activation: Activation) -> Twin:
@@ -128,7 +117,7 @@ def twin_of(activation: Activation) -> Twin:
         return TWINS[kind]
     if "compiled_pair" not in vars(kind):
         raise no_twin(activation, "engine=numpy, or give it one")
-    return Twin(kind.compiled_pair, None)  # type: ignore[attr-defined]
+    return Twin(kind.compiled_pair)  # type: ignore[attr-defined]
 
 
 class Loops(NamedTuple):
