@@ -46,7 +46,8 @@ def plan(path: Path, experiment: Experiment, provenance: Provenance) -> Plan:
     begun = (files.PROVENANCE, files.CHECKPOINTS, files.SUMMARY)
     if not any(files.there(path / name) for name in begun):  # killed before it wrote them down
         stored = replace(stored, parts=requested.parts, data=requested.data)
-    elif _failed_at_once(path):  # the part may have caused the failure and been fixed
+    elif not checkpoints(path) and (last := written_status(path)) and last.state == "failed":
+        # it starts again; the part may have caused the failure and been fixed
         stored = replace(stored, parts=requested.parts)
     stored_steps, steps = _planned(config), experiment.trainer.steps
     differing = stored.differences(requested)
@@ -126,12 +127,6 @@ def legs(
 def _leg(origin: Provenance, first: int, steps: int | None) -> Leg:
     shared = {field.name: getattr(origin, field.name) for field in fields(Origin)}
     return Leg(first=first, steps=steps, **shared)
-
-
-def _failed_at_once(path: Path) -> bool:
-    """Whether a run failed before its first checkpoint, so that it starts again."""
-    written = written_status(path)
-    return written is not None and written.state == "failed" and not checkpoints(path)
 
 
 def last_usable(path: Path) -> int:

@@ -282,7 +282,9 @@ class Trainer:
         lr = clipped_norm = np.nan
         if not ends and step < self.steps:
             lr = self._rate(step)
-            clipped_norm = self._clip(gradient.vector, gradient_norm)
+            clipped_norm = self._clipped(gradient_norm)
+            if clipped_norm != gradient_norm:
+                gradient.vector *= gradient.vector.dtype.type(clipped_norm / gradient_norm)
             self._update(state, tools, lr, measurement)
         if measurement is not None:
             values = {**values, **measurement.values}
@@ -327,12 +329,6 @@ class Trainer:
 
     def _rate(self, step: int) -> float:
         return self.optimizer.lr * self.schedule.rate(step, self.steps)
-
-    def _clip(self, gradient: Array, gradient_norm: float) -> float:
-        clipped_norm = self._clipped(gradient_norm)
-        if clipped_norm != gradient_norm:
-            gradient *= gradient.dtype.type(clipped_norm / gradient_norm)
-        return clipped_norm
 
     def _clipped(self, gradient_norm: float) -> float:
         clip = self.settings.clip
