@@ -65,7 +65,6 @@ class ShardMeasurement:
     ) -> None:
         self._reductions = model.engine.reductions
         self.partial = {q.name: q.start(model, dtype) for q in quantities}
-        self.begin(quantities)
 
     def begin(self, due: Sequence[PassQuantity]) -> None:
         """Reset, to measure the quantities that are due."""
