@@ -22,8 +22,7 @@ class GELU(Activation):
         return z * normal_distribution(z, normal_density(z))
 
     def derivative(self, z: Array) -> Array:
-        density = normal_density(z)
-        return normal_distribution(z, density) + z * density
+        return self.pair(z)[1]
 
     def pair(self, z: Array) -> tuple[Array, Array]:
         density = normal_density(z)
