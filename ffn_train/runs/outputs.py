@@ -62,16 +62,12 @@ class Outputs:
         files.write_whole(run / files.PREDICTIONS, buffer.getvalue(), durable=False)
 
 
-def read_outputs(run: Path, content: bytes | None = None) -> Outputs:
-    """A run's predictions.npz; ``content``: the file's, if it has been read.
-
-    Raises RunError if it is missing or damaged.
-    """
+def read_outputs(run: Path, content: bytes) -> Outputs:
+    """A run's predictions.npz, from its content. Raises RunError if it is damaged."""
     path = run / files.PREDICTIONS
     names = [field.name for field in fields(Outputs)]
     # a header may be any Python literal, so that reading it may raise any exception
     with damaged(path, Exception):
-        content = files.read_bytes(path) if content is None else content
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
                 raise ValueError("it is compressed")  # it could exceed the memory
