@@ -26,6 +26,12 @@ from ffn_train.train import threads
 ROWS = 3  # on which a layer is tried
 
 
+def own(part: Any, *given: Any, **sizes: Any) -> None:
+    """Try a choice of the user's own; raises SettingError for one that breaks its contract."""
+    if not part.ours:
+        part.check_results(*given, **sizes)
+
+
 def choices(parts: Mapping[str, Any], settings: Settings) -> None:
     """Refuse choices that do not go together, or whose numbers the run's dtype does not hold."""
     combinations.check(parts)
@@ -33,8 +39,8 @@ def choices(parts: Mapping[str, Any], settings: Settings) -> None:
         if group != "task":  # its rows are made in float64
             check_precision(parts[group], group, settings.dtype)
     check_precision(settings.trainer, "trainer", settings.dtype)
-    parts["activation"].check_results(settings.dtype)
-    parts["optimizer"].check_results()
+    own(parts["activation"], settings.dtype)
+    own(parts["optimizer"])
     parts["residual"].check_results(settings.model.depth)
     _branch(parts["residual"], settings.model.depth, settings.dtype)
 
@@ -66,7 +72,7 @@ def targets(data: Data, loss: Loss, score: Score, rows: int) -> None:
 
     A loss is tried on a batch of so many rows.
     """
-    loss.check_results(data.y_train[:rows])
+    own(loss, data.y_train[:rows])
     score.check_results(data)
     if not loss.ours:
         data.y_train.flags.writeable = False
@@ -118,7 +124,7 @@ def _layer(who: str, layer: Layer, model: Stack, dtype: str) -> None:
 def initialiser(init: Initialiser, model: Stack) -> None:
     """Try an initialiser of the user's own on each matrix of a block."""
     for sizes in model.matrices.values():
-        init.check_results(**sizes)
+        own(init, **sizes)
 
 
 def warnings(

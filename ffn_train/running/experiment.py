@@ -132,7 +132,7 @@ def build_experiment(
     checks.targets(data, parts["loss"], parts["task"].score, size)
     batches = Batches(x, y, size=size, seed=batch_seed)
     steps = _steps(trainer, batches.per_epoch)
-    parts["schedule"].check_results(steps)
+    checks.own(parts["schedule"], steps)
 
     def computed_by(name: str) -> tuple[str, Stack, Optimizer]:
         chosen = engine(name)

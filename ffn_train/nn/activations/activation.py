@@ -77,8 +77,6 @@ class Activation(Choice, ABC):
 
         float64 from float32 is not seen by gradcheck, which computes in float64.
         """
-        if self.ours:
-            return
         z = np.linspace(-3.1, 2.9, 6).reshape(2, 3).astype(dtype)
         near, right = float(np.finfo(dtype).eps) ** 0.5, dict[str, Array]()
         for method, whats in RESULTS.items():

@@ -54,8 +54,6 @@ class Initialiser(Choice, ABC):
         Raises SettingError for a variance that is none, or a weight or bias of another shape or
         with an entry that is no finite real number.
         """
-        if self.ours:
-            return
         sizes: dict[str, Any] = {"fan_in": fan_in, "fan_out": fan_out, "role": role, "depth": depth}
         rng = np.random.default_rng(0)
         with np.errstate(all="ignore"):

@@ -87,8 +87,6 @@ class Optimizer(Choice, ABC):
         """Raises SettingError for an optimizer of your own that does not change ``params``, or
         whose memory does not stay of its shape.
         """
-        if self.ours:
-            return
         params: Array = np.ones(4)
         arrays: Memory = {name: np.zeros(4) for name in self.slots}
         with np.errstate(all="ignore"):
