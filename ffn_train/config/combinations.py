@@ -24,9 +24,6 @@ class Rule:
         return next((g for g, allowed in self.needs.items() if names[g] not in allowed), None)
 
 
-NO_POST = ("none", "pre_layer", "pre_rms")
-SKIPS = ("identity", "scaled", "rezero")
-
 REFUSED = (
     Rule(
         {"residual": ("deepnorm",)},
@@ -48,13 +45,13 @@ REFUSED = (
     ),
     Rule(
         {"residual": ("rezero",)},
-        {"norm": NO_POST},
+        {"norm": ("none", "pre_layer", "pre_rms")},
         "ReZero replaces the norm of the residual sum: a norm after the sum would undo the "
         "identity that it starts from",
     ),
     Rule(
         {"init": ("gpt2",)},
-        {"residual": SKIPS},
+        {"residual": ("identity", "scaled", "rezero")},
         "GPT-2's factor 1/sqrt(number of residual additions) has nothing to count without a "
         "residual",
     ),
