@@ -142,17 +142,13 @@ class Measures:
 
     def by_layer(self, norms: Floats) -> Floats:
         """The norms of whole layers (K, layers), from those of tensors (K, T)."""
-        layers = self.layers
-        column = {name: index for index, name in enumerate(layers)}
-        # scaled, so that the squares of the smallest and largest norms stay in range
-        finite = np.where(np.isfinite(norms), norms, 0)
-        scale = np.max(finite, axis=1, keepdims=True, initial=0)
-        scale = np.where(scale > 0, scale, 1)
-        squares = np.zeros((len(norms), len(layers)))
+        column = {name: index for index, name in enumerate(self.layers)}
+        whole = np.zeros((len(norms), len(column)))
         with np.errstate(under="ignore", over="ignore", invalid="ignore"):
             for index, tensor in enumerate(self.tensors):
-                squares[:, column[tensor.layer]] += (norms[:, index] / scale[:, 0]) ** 2
-        return np.sqrt(squares) * scale
+                layer = whole[:, column[tensor.layer]]
+                np.hypot(layer, norms[:, index], out=layer)  # in range for all sizes of norms
+        return whole
 
 
 def _over(values: Floats, others: Floats) -> Floats:
