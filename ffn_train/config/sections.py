@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -36,7 +36,7 @@ def _integer_or(words: str, *special: object) -> Callable[[str, Any], None]:
     return check
 
 
-def listed(words: str | list[str]) -> list[str]:
+def listed(words: str | Sequence[str]) -> Sequence[str]:
     """A word or a list of words, as a list."""
     return [words] if isinstance(words, str) else words
 

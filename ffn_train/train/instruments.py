@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ffn_train.config.registry import choices
+from ffn_train.config.sections import listed
 from ffn_train.config.settings import integer, one_of
 from ffn_train.train.cadence import Cadence
 from ffn_train.train.quantities.quantity import Quantity
@@ -40,9 +41,7 @@ def instruments(
     It is a name, a list of names, or a mapping from names to the steps between two measurements
     (null: those of ``cadence``); ``default`` stands for all of ``USUAL``. Raises SettingError.
     """
-    words = chosen
-    if not isinstance(words, Mapping):
-        words = dict.fromkeys([words] if isinstance(words, str) else words)
+    words = chosen if isinstance(chosen, Mapping) else dict.fromkeys(listed(chosen))
     known = choices("quantity")
     every: dict[str, int] = {}
     for word, steps in words.items():
