@@ -100,10 +100,8 @@ def unused(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 def warnings(names: Mapping[str, str], depth: int) -> list[str]:
     """Warnings about choices that are allowed but hard to train according to theory."""
-    if depth < DEEP:
-        return []
     return [
         f"{' and '.join(f'{g}={names[g]}' for g in rule.when)} at depth {depth}: {rule.reason}"
         for rule in WARNED
-        if rule.broken_by(names) is not None
+        if depth >= DEEP and rule.broken_by(names) is not None
     ]
