@@ -101,5 +101,21 @@ class Activation(Choice, ABC):
                 raise SettingError(f"{who} must not change its argument")
 
 
+class PairedActivation(Activation):
+    """An activation whose value and derivative have so much in common that ``pair`` computes both;
+    a subclass may give a shorter way to one of them.
+    """
+
+    def value(self, z: Array) -> Array:
+        return self.pair(z)[0]
+
+    def derivative(self, z: Array) -> Array:
+        return self.pair(z)[1]
+
+    @abstractmethod
+    def pair(self, z: Array) -> tuple[Array, Array]:
+        """act(z) and act'(z)."""
+
+
 def _pieces(array: Array) -> list[Array]:
     return np.array_split(array.reshape(-1), -(-array.size // CHUNK))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ffn_train.config.registry import choice
-from ffn_train.nn.activations.activation import Activation
+from ffn_train.nn.activations.activation import PairedActivation
 from ffn_train.nn.core import Array
 from ffn_train.nn.special import normal_density, normal_distribution
 
@@ -13,16 +13,13 @@ SATURATED = 1e4  # z² beyond which tanh u is 1 or -1 in gelu_tanh
 
 
 @choice("activation", "gelu")
-class GELU(Activation):
+class GELU(PairedActivation):
     """act(z) = z Φ(z), act'(z) = Φ(z) + z φ(z), exact. Hendrycks and Gimpel 2016."""
 
     rectifies = True
 
     def value(self, z: Array) -> Array:
         return z * normal_distribution(z, normal_density(z))
-
-    def derivative(self, z: Array) -> Array:
-        return self.pair(z)[1]
 
     def pair(self, z: Array) -> tuple[Array, Array]:
         density = normal_density(z)
@@ -34,19 +31,13 @@ class GELU(Activation):
 
 
 @choice("activation", "gelu_tanh")
-class GELUTanh(Activation):
+class GELUTanh(PairedActivation):
     """act(z) = z (1 + tanh u)/2 with u = sqrt(2/π) (z + 0.044715 z³): GPT-2's form of GELU.
 
     act'(z) = (1 + tanh u)/2 + z (1 - tanh² u) u'/2. Hendrycks and Gimpel 2016.
     """
 
     rectifies = True
-
-    def value(self, z: Array) -> Array:
-        return self.pair(z)[0]
-
-    def derivative(self, z: Array) -> Array:
-        return self.pair(z)[1]
 
     def pair(self, z: Array) -> tuple[Array, Array]:
         scale, cubic = z.dtype.type(np.sqrt(2 / np.pi)), z.dtype.type(0.044715)

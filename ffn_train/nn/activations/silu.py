@@ -5,24 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from ffn_train.config.registry import choice
-from ffn_train.nn.activations.activation import Activation
+from ffn_train.nn.activations.activation import PairedActivation
 from ffn_train.nn.core import Array
 
 
 @choice("activation", "silu")
-class SiLU(Activation):
+class SiLU(PairedActivation):
     """act(z) = z σ(z), act'(z) = σ(z) (1 + z (1 - σ(z))), σ the logistic sigmoid.
 
     Elfwing et al. 2018; "swish" in Ramachandran et al. 2017.
     """
 
     rectifies = True
-
-    def value(self, z: Array) -> Array:
-        return self.pair(z)[0]
-
-    def derivative(self, z: Array) -> Array:
-        return self.pair(z)[1]
 
     def pair(self, z: Array) -> tuple[Array, Array]:
         # σ from exp(-|z|), which never overflows and keeps the lower tail's digits
