@@ -90,11 +90,6 @@ class Ratio:
         return self.z is None or not beyond(self.z, self.ratio)
 
 
-def score(log_ratio: Floats, sd: Floats) -> Floats:
-    """z of each log(measured/predicted), for a log-normal norm with this sd of its log."""
-    return np.asarray((log_ratio + sd**2) / np.maximum(sd, _SMALLEST_SD))
-
-
 def beyond(z: Any, ratio: Any) -> Any:
     """Where theory does not hold: more than 4 sd away and more than 20 % off."""
     return (abs(z) > LIMIT_Z) & (abs(ratio - 1) > LIMIT_ERROR)
@@ -185,7 +180,7 @@ def worst(
         comparable = np.isfinite(measured) & ~np.isnan(distance + sd) & ~lost
         if not comparable.any():
             return None
-        z, ratios = score(distance, sd), np.exp(distance)
+        z, ratios = (distance + sd**2) / np.maximum(sd, _SMALLEST_SD), np.exp(distance)
         size = np.where(comparable, abs(z) + beyond(z, ratios) * np.finfo(np.float64).max / 2, -1)
         within = float(np.exp(np.max(np.abs(distance[comparable]))))
     furthest = int(np.argmax(size))
