@@ -92,7 +92,7 @@ def build_experiment(
     Raises SettingError for an unknown key, a value out of range, incompatible choices, unusable
     data, or a model ``to_train`` that exceeds this machine's memory.
     """
-    settings = read_settings(config)
+    settings, resolved = read_settings(config), dict(config)
     digests = load(listed(settings.parts))
     sizes, trainer, measure = settings.model, settings.trainer, settings.measure
     # independent random streams; new ones are appended
@@ -105,7 +105,7 @@ def build_experiment(
     notes = []
     if config["loss"] == {"name": "mse"} and (loss := LOSSES.get(parts["task"].kind)):
         parts["loss"] = build("loss", {"name": loss})
-        config = {**config, "loss": {"name": loss, **vars(parts["loss"])}}
+        resolved["loss"] = {"name": loss, **vars(parts["loss"])}
         notes.append(f"loss={loss}: the target is {parts['task'].kind}")
     checks.choices(parts, settings)
     if to_train:
@@ -119,7 +119,7 @@ def build_experiment(
     parts["optimizer"] = parts["optimizer"].decaying_for(len(x))
     decay = parts["optimizer"].weight_decay
     if decay != config["optimizer"]["weight_decay"]:
-        config = {**config, "optimizer": {**config["optimizer"], "weight_decay": decay}}
+        resolved["optimizer"] = {**config["optimizer"], "weight_decay": decay}
         notes.append(f"optimizer.weight_decay={decay:g}, of {len(x):,} training rows")
     size = trainer.batch_size
     # of a table nobody chose the number of rows
@@ -148,14 +148,11 @@ def build_experiment(
     checks.initialiser(parts["init"], model)
     for quantity in quantities:
         quantity.check_results(model, np.dtype(settings.dtype))
-    config = {
-        **config,
-        "engine": engine_name,
-        "trainer": {**config["trainer"], "steps": steps, "epochs": None},
-    }
+    resolved["engine"] = engine_name
+    resolved["trainer"] = {**config["trainer"], "steps": steps, "epochs": None}
     if isinstance(init := parts["init"], Weights):
         parts["init"] = init.fitting(model.layout)
-        config = {**config, "init": {**config["init"], "digest": parts["init"].digest}}
+        resolved["init"] = {**config["init"], "digest": parts["init"].digest}
     unit = parts["loss"].unit
     if parts["task"].standardise_targets and unit:
         unit += f" of the target{'s' * (y.shape[1] > 1)}"
@@ -167,7 +164,7 @@ def build_experiment(
         for rows in (batches.size, len(data.x_validation))
     )
     return Experiment(
-        config=config,
+        config=resolved,
         parts={name: digest for name, digest in digests.items() if not observes(name)},
         observers={name: digest for name, digest in digests.items() if observes(name)},
         settings=settings,
