@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from ffn_train.config.kept import kept
 from ffn_train.config.places import find, version_of
 from ffn_train.config.registry import choice
-from ffn_train.config.settings import SettingError, counted, setting, unchecked
+from ffn_train.config.settings import SettingError, setting, unchecked
 from ffn_train.tasks.outliers import outliers
 from ffn_train.tasks.scores import R2, Accuracy, Score
 from ffn_train.tasks.table import ENDLESS, Data, Parts, Table, held, standardised
+from ffn_train.tasks.tabular import splitting
 from ffn_train.tasks.tabular.binary import settled
-from ffn_train.tasks.tabular.categories import as_words
 from ffn_train.tasks.tabular.cells import blanked, handy, named, shown, with_cells
 from ffn_train.tasks.tabular.columns import Columns
 from ffn_train.tasks.tabular.dialect import SEPARATORS, Given
@@ -31,7 +31,6 @@ from ffn_train.tasks.tabular.roles import Wanted
 from ffn_train.tasks.tabular.selection import Selection, described, long_codes, select
 from ffn_train.tasks.task import Task
 
-FEWEST_ROWS = 4
 _Value = TypeVar("_Value")
 # the rows that are used, how they were read, the columns, and notes on these
 _Read = tuple[Any, Reading, Selection, list[str]]
@@ -226,9 +225,9 @@ class TableTask(Task):
             )
         table = _table(columns, frame)
         if self.version > 2:
-            _check_inputs(table, chosen.train)
+            splitting.check_inputs(table, chosen.train)
         if columns.classes is not None:
-            _check_classes(table, chosen.train, columns.targets[0])
+            splitting.check_classes(table, chosen.train, columns.targets[0])
         data = standardised(
             table,
             chosen,
@@ -334,7 +333,7 @@ class TableTask(Task):
             name: blanked(column, missing, numerals, self.version) for name, column in cells.items()
         }
         whole = with_cells(whole, blank)
-        _check_rows(whole, source)
+        splitting.check_rows(whole, source)
         selection = select(whole, reading, roles, source)
         if self.version > 2:  # as of other rows, whose numbers without units may be missing
             whole = selection.columns.numbered(whole)
@@ -348,7 +347,7 @@ class TableTask(Task):
             )
         ]
         used, left_out = self._used(whole, selection.columns)
-        _check_rows(used, source)
+        splitting.check_rows(used, source)
         left_out = {"without any cell": len(frame) - len(whole), **left_out}
         notes = [_note(source, reading, left_out), described(selection)]
         if unseen:
@@ -382,29 +381,11 @@ class TableTask(Task):
     def _parts(self, frame: Any, groups: str | None, rng: np.random.Generator) -> Parts:
         share = self.validation if self.validation_path is None else 0.0
         numbers = held(len(frame), share, self.test)
-        rows = np.arange(len(frame))
-        if not any(numbers):
-            return Parts(rows, rows[:0])
-        if groups is None and self.split == "random":
+        if self.split == "last" or not any(numbers):
+            return splitting.by_order(len(frame), *numbers)
+        if groups is None:
             return Parts.cut(rng.permutation(len(frame)), *numbers)
-        if groups is None:  # the last for the test, those before them for validation
-            ends = len(rows) - sum(numbers), len(rows) - numbers[1]
-            return Parts(*np.split(rows, ends))
-        group = as_words(frame[groups])[1]
-        sizes = np.bincount(group)
-        order = rng.permutation(len(sizes))
-        needed = 1 + sum(number > 0 for number in numbers)
-        if len(order) < needed:
-            few = counted(len(order), "group")
-            raise SettingError(f"task.groups={groups!r} has {few} only; {needed} are needed")
-        chosen = []
-        for number in numbers:
-            needed -= number > 0  # a group at least for each part to come, of which training is one
-            upto = np.cumsum(sizes[order])[: len(order) - needed]
-            count = np.abs(upto - number).argmin() + 1 if number else 0
-            chosen.append(rows[np.isin(group, order[:count])])
-            order = order[count:]
-        return Parts(rows[np.isin(group, order)], *chosen)
+        return splitting.by_groups(frame, groups, *numbers, rng)
 
     def _with_rows_of(
         self, key: str, frame: Any, columns: Columns, first_read: Reading
@@ -451,34 +432,6 @@ def _note(source: str, reading: Reading, left_out: Mapping[str, int]) -> str:
         if count
     ]
     return "; ".join([f"{source}: {reading.says()}", *phrases])
-
-
-def _check_rows(frame: Any, source: str) -> None:
-    if len(frame) < FEWEST_ROWS:
-        raise SettingError(
-            f"{source} has {counted(len(frame), 'row')} that can be used; "
-            f"at least {FEWEST_ROWS} are needed"
-        )
-
-
-def _check_inputs(table: Table, train: NDArray[np.int64]) -> None:
-    """Raises SettingError if the training rows do not differ in any input."""
-    coded = (numbers[train] for numbers in table.inputs.columns)
-    if all((numbers == numbers[0]).all() for numbers in coded):
-        raise SettingError(
-            f"no input differs between the {len(train)} training rows "
-            f"({', '.join(table.input_names[:LISTED])}): there is nothing to learn from"
-        )
-
-
-def _check_classes(table: Table, train: NDArray[np.int64], target: str) -> None:
-    """Raises SettingError if all training rows are of one class."""
-    sizes = table.targets[train].sum(axis=0)
-    if sizes.max() == len(train):
-        raise SettingError(
-            f"task.target {shown(target)} is {shown(table.target_names[sizes.argmax()])} in all "
-            f"{len(train)} training rows: there is nothing to learn"
-        )
 
 
 def _table(columns: Columns, frame: Any) -> Table:
