@@ -19,7 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(
         "check",
         f"Check the functions that a file defines: {', '.join(TEXTBOOK)}, and any pair "
-        "forward(x, *parameters), backward(dy, x, *parameters). Gradients are compared with "
+        "forward(x, *parameters), backward(dy, x, *parameters), also as the methods of a class. "
+        "Gradients are compared with "
         "centred differences, and the mistake in a wrong one is named. The file is run, with your "
         "rights, in a separate process with limits on time, memory and output.",
     )
@@ -38,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             report = check_bench(child)
             if not report.findings:
                 raise Unanswered(
-                    f"it defines none of {', '.join(TEXTBOOK)}, and no pair forward, backward"
+                    f"it defines none of {', '.join(TEXTBOOK)}, and no pair forward, backward, "
+                    "as functions or methods of a class"
                 )
     except Unanswered as error:
         parser.error(f"{path} cannot be checked: {error}")

@@ -40,6 +40,7 @@ from ffn_train.teach.calls import (
     reason,
     shapes_of,
 )
+from ffn_train.teach.layers import functions_of_class
 from ffn_train.teach.parts import Functions, functions_of_parts
 
 PRINTED = 1 << 20  # bytes that the file may print
@@ -284,15 +285,14 @@ def load(path: Path) -> tuple[Functions, Mapping[str, Mapping[str, Any]]]:
     module = sys.modules[CHECKED] = ModuleType(CHECKED)
     module.__file__ = str(path)
     exec(compile(path.read_bytes(), str(path), "exec"), vars(module))
-    functions: Functions = {
-        name: value
-        for name, value in vars(module).items()
-        if callable(value) and not inspect.isclass(value) and _theirs(value, path)
-    }
+    theirs = {n: v for n, v in vars(module).items() if callable(v) and _theirs(v, path)}
+    functions: Functions = {n: value for n, value in theirs.items() if not inspect.isclass(value)}
+    for value in theirs.values():
+        functions |= functions_of_class(value) if inspect.isclass(value) else {}
     declared = vars(module).get("shapes")
     shapes = dict.fromkeys(functions, declared) if isinstance(declared, Mapping) else {}
-    more, theirs = functions_of_parts(CHECKED)
-    return functions | more, shapes | theirs
+    of_parts, of_theirs = functions_of_parts(CHECKED)
+    return functions | of_parts, shapes | of_theirs
 
 
 def _theirs(function: Any, path: Path) -> bool:

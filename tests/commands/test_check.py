@@ -150,7 +150,8 @@ def test_methods_objects_and_partials_are_functions(
 ) -> None:
     assert status_of(CALLABLE, tmp_path) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.partition(": ")[0] for line in lines] == ["backward", "cube_backward"]
+    names = [line.partition(": ")[0] for line in lines]
+    assert names == ["backward", "Layer.backward", "cube_backward"]
 
 
 def test_a_process_that_is_left_behind_does_not_hold_up_the_end(
