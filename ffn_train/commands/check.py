@@ -33,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with parser.mistakes():
         if not path.is_file():
             raise SettingError(f"{path} is not a file")
+        if path.suffix == ".ipynb":
+            what = "is a notebook: call ffn_train.check_gradients(forward, backward) there"
+            raise SettingError(f"{path} {what}, or save the functions as a .py file")
         seconds = _seconds(options.seconds)
     try:
         with Child(path.resolve(), seconds) as child:

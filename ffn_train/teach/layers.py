@@ -5,8 +5,10 @@
         def forward(self, x): ...                   # returns y
         def backward(self, dy): ...                 # returns dx; the others are in self.dW, self.db
 
-Parameters and gradients may also lie in dictionaries or lists (``self.params``, ``self.grads``). A
-backward pass that takes a learning rate may move the parameters instead.
+Parameters and gradients may also lie in dictionaries or lists (``self.params``, ``self.grads``).
+What is not returned is taken from attributes: y from ``self.output``, dx from ``self.dx``, or
+``self.dinputs`` where forward takes ``inputs``. A backward pass that takes a learning rate may move
+the parameters instead.
 """
 
 from __future__ import annotations
@@ -69,15 +71,18 @@ def functions_of_class(cls: type[Any]) -> dict[str, Callable[..., Any]]:
         places = {held.word: held for held in _parameters(layer)[0]}
         for held, array in zip(made, own, strict=False):
             places[held.word].holder[held.key] = array
-        return layer.forward(x, *beside), (layer, x, arrays)
+        return _output(layer, x, *beside), (layer, x, arrays)
 
     def backward(dy: Floats, cache: tuple[Any, Floats, Sequence[Floats]]) -> Any:
         layer, x, arrays = cache
         names = _required(layer.backward) or ["dy"]
         known: dict[str, Any] = {name: 1.0 for name in names if RATE.fullmatch(name)}
-        known |= dict.fromkeys(_required(layer.forward)[:1], x)
+        first = (_required(layer.forward) or ["x"])[0]
+        known[first] = x
         others = iter([dy, x])
         dx = layer.backward(*(known[n] if n in known else next(others, None) for n in names))
+        if dx is None:
+            dx = vars(layer).get(f"d{first}")
         if isinstance(dx, Mapping):
             return dx
         returned = tuple(dx) if isinstance(dx, (tuple, list)) else (dx,)
@@ -123,6 +128,11 @@ def _parameters(layer: Any) -> tuple[list[Held], list[Held]]:
     return parts
 
 
+def _output(layer: Any, *given: Floats) -> Any:
+    y = layer.forward(*given)
+    return vars(layer).get("output") if y is None else y
+
+
 def _used(layer: Any, sizes: Sequence[int]) -> list[Held]:
     """The parameters of a new layer: of its arrays those that its forward pass needs."""
     arrays, rng = _parameters(layer)[0], np.random.default_rng(0)
@@ -132,9 +142,9 @@ def _used(layer: Any, sizes: Sequence[int]) -> list[Held]:
             with suppress(Exception):  # as of inputs of another width
                 layer.forward(x)
                 for held, array in [(held, held.array.copy()) for held in arrays]:
-                    y = np.array(layer.forward(x))
+                    y = np.array(_output(layer, x))
                     held.holder[held.key] = array + rng.normal(size=array.shape)
-                    if not np.array_equal(y, layer.forward(x)):
+                    if not np.array_equal(y, _output(layer, x)):
                         used.append(held)
                     held.holder[held.key] = array
                 return used

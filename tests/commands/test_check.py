@@ -186,6 +186,12 @@ def test_a_file_without_functions_or_no_file(
         check.main([str(tmp_path / "none.py")])
     assert ended.value.code == 2
     assert "is not a file" in capsys.readouterr().err
+    notebook = tmp_path / "mine.ipynb"
+    notebook.write_text("{}", encoding="utf-8")
+    with pytest.raises(SystemExit) as ended:
+        check.main([str(notebook)])
+    assert ended.value.code == 2
+    assert "is a notebook: call ffn_train.check_gradients" in capsys.readouterr().err
 
 
 UNRECOGNISED = """

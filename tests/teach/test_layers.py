@@ -119,6 +119,18 @@ class Layer:
         x, W = self.kept
         return {"dx": dy @ W, "dW": dy.T @ x, "db": dy.sum(0)}
 """
+NOTHING_RETURNED = """
+class LayerDense:
+    def __init__(self, n_inputs, n_neurons, seed=0):
+        self.weights, self.biases = np.random.randn(n_inputs, n_neurons), np.zeros((1, n_neurons))
+    def forward(self, inputs):
+        self.inputs = inputs
+        self.output = inputs @ self.weights + self.biases
+    def backward(self, dvalues):
+        self.dweights = self.inputs.T @ dvalues
+        self.dbiases = dvalues.sum(axis=0, keepdims=True)
+        self.dinputs = dvalues @ self.weights.T
+"""
 RIGHT = {
     "made from sizes": MADE_FROM_SIZES,
     "made from arrays": MADE_FROM_ARRAYS,
@@ -127,11 +139,17 @@ RIGHT = {
     "recurrent": RECURRENT,
     "statistics": STATISTICS,
     "parameters given, or none": PARAMETERS_GIVEN,
+    "nothing returned": NOTHING_RETURNED,
 }
 WRONG = {
     "a mean over the batch": (MADE_FROM_SIZES, "dz.sum(0)", "dz.mean(0)"),
     "W for Wᵀ": (MADE_FROM_ARRAYS, "dout @ self.params[0].T", "dout @ self.params[0]"),
     "act' forgotten": (DICTIONARIES, " * (1 - self.h**2)", ""),
+    "the outer product the wrong way round": (
+        NOTHING_RETURNED,
+        "self.inputs.T @ dvalues",
+        "dvalues.T @ self.inputs",
+    ),
     "one sample only": (LEARNING_RATE, "dy.sum(0)", "dy[0]"),
 }
 
