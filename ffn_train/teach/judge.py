@@ -116,16 +116,17 @@ def _answered(trials: Sequence[Trial]) -> tuple[list[Trial], list[str]]:
     """The trials to judge by, and what the function does not accept.
 
     Functions for batches alone, or for vectors alone, are judged by these, provided that they
-    refuse the others or return arrays of wrong shapes.
+    refuse some of the others and none of these, all others, or return arrays of wrong shapes.
     """
     answered = [trial for trial in trials if trial[1].error is None]
     vectors = [trial for trial in trials if trial[0].vector]
     batches = [trial for trial in answered if not trial[0].vector]
-    if len(answered) == len(batches) or (
-        batches
-        and any(
+    if (
+        len(answered) == len(batches)
+        or (len(batches) == len(trials) - len(vectors) > 0 and refused(vectors))
+        or any(
             all(_fits(t, name) for t in batches) and not any(_fits(t, name) for t in vectors)
-            for name in trials[0][0].right
+            for name in (trials[0][0].right if batches else ())
         )
     ):
         notes = ["it accepts batches, but no single vector (D,)"] if vectors else []

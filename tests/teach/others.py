@@ -165,6 +165,22 @@ def softmax_backward(dy, x, W):
 """,
     "a branch times a constant": SCALED_BRANCH,
     "a block with a norm and a branch times a constant": SCALED_BLOCK,
+    "a layer of two others, each with its cache, for batches": """
+def affine_forward(x, w, b):
+    return x.reshape(len(x), -1).dot(w) + b, (x, w, b)
+
+def affine_backward(dout, cache):
+    x, w, b = cache
+    return dout.dot(w.T).reshape(x.shape), x.reshape(len(x), -1).T.dot(dout), dout.sum(axis=0)
+
+def affine_relu_forward(x, w, b):
+    a, first = affine_forward(x, w, b)
+    return np.maximum(0, a), (first, a)
+
+def affine_relu_backward(dout, cache):
+    first, a = cache
+    return affine_backward(dout * (a > 0), first)
+""",
     "a second array like x": """
 def residual_forward(x, ffn):
     return x + ffn
