@@ -90,8 +90,8 @@ def functions_of_class(cls: type[Any]) -> dict[str, Callable[..., Any]]:
         return (*returned, *_gradients(layer, words[rest], arrays[rest]))
 
     kind = inspect.Parameter.POSITIONAL_ONLY
-    names = [inspect.Parameter(name, kind) for name in ("x", *words)]
-    forward.__signature__ = inspect.Signature(names)  # type: ignore[attr-defined]
+    arguments = [inspect.Parameter(name, kind) for name in ("x", *words)]
+    forward.__signature__ = inspect.Signature(arguments)  # type: ignore[attr-defined]
     return {f"{cls.__name__}.forward": forward, f"{cls.__name__}.backward": backward}
 
 
