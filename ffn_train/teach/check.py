@@ -328,11 +328,15 @@ def _forward_pass(bench: Bench) -> tuple[Finding, tuple[Convention, ...]]:
         y = LAYER.output(case.values, case.act)
         inputs.append(replace(case, right={"y": y}, shares={"y": np.atleast_2d(y)}))
     judgements = []
+    fitting: tuple[Convention, ...] = ()
     for convention in CONVENTIONS:
         subject = Subject(bench, "forward_pass", FORWARD, ("y",), convention)
         trials = ask(subject, inputs)
+        batches = [trial for trial in trials if not trial[0].vector]
         judgements.append((refused(trials), judge(subject, None, trials)))
-    fitting = tuple(j.subject.convention for _, j in judgements if j.right)
+        # b.reshape(-1, 1) takes b of two shapes, but one of them only beside a batch
+        if judgements[-1][1].right or judge(subject, None, batches).right:
+            fitting += (convention,)
     best = min(judgements, key=lambda pair: (not pair[1].right, pair[0]))[1]
     best.mistakes = [mistake for mistake in best.mistakes if mistake is IN_PLACE]
     return explained(best, inputs, {}, "forward_pass"), fitting or CONVENTIONS
