@@ -34,7 +34,8 @@ class Judgement:
 
     ``wrong`` are the tensors whose gradients disagree for some input; ``mistakes`` those that
     explain all of it, none if no single one does; ``trial`` is the smallest input that fails,
-    ``tensor`` and ``entry`` what differs most there, and ``predicted`` what a mistake gives there.
+    ``tensor`` and ``entry`` (in the function's layout) what differs most there, and ``predicted``
+    what a mistake gives there.
     ``changed``: arguments that were overwritten. ``notes``: what a right function does not accept.
     ``problem``: why it cannot be judged, or not completely; ``answered``: it accepted some input.
     """
@@ -300,9 +301,11 @@ def _locate(judgement: Judgement, network: Network | None, answered: Sequence[Tr
     user, right = outcome.gradients[name], case.right[name]
     if user is None or user.shape != right.shape:
         return
-    difference = np.nan_to_num(np.abs(user - right), nan=np.inf)
-    judgement.entry = tuple(int(k) for k in np.unravel_index(difference.argmax(), right.shape))
+    theirs = partial(judgement.subject.convention.given, name)
+    difference = theirs(np.nan_to_num(np.abs(user - right), nan=np.inf))
+    place = np.unravel_index(difference.argmax(), difference.shape)
+    judgement.entry = tuple(int(k) for k in place)
     for mistake, _, gradients in predictions(network, case) if judgement.mistakes else ():
         if mistake in judgement.mistakes and same(user, gradients.get(name, right)):
-            judgement.predicted = float(gradients[name][judgement.entry])
+            judgement.predicted = float(theirs(gradients[name])[judgement.entry])
             break

@@ -141,11 +141,14 @@ def _evidence(judgement: Judgement, names: Mapping[str, str]) -> list[str]:
         return changed
     case, outcome = judgement.trial
     user, right = outcome.gradients[judgement.tensor], case.right[judgement.tensor]
-    tensor = gradient_name(judgement.tensor, names)
+    tensor, where = gradient_name(judgement.tensor, names), _where(judgement, case, names)
     if user is None:
         return [f"{tensor} is missing: what is returned in its place is not an array of numbers"]
+    needed = _given(judgement, judgement.tensor, right)
     if user.shape != right.shape:
-        return [f"{tensor} has shape {user.shape}, it needs {right.shape} ({_where(case, names)})"]
+        shape = outcome.shapes[judgement.tensor]
+        return [f"{tensor} has shape {shape}, it needs {needed.shape} ({where})"]
+    user, right = _given(judgement, judgement.tensor, user), needed
     entry = ", ".join(map(str, judgement.entry))
     digits = 6 if error(user, right) > 1e-5 else 12
     line = (
@@ -155,11 +158,16 @@ def _evidence(judgement: Judgement, names: Mapping[str, str]) -> list[str]:
     )
     if judgement.predicted is not None:
         line += f", with this mistake {judgement.predicted:.{digits}g}"
-    return [f"{line} ({_where(case, names)})", *changed]
+    return [f"{line} ({where})", *changed]
 
 
-def _where(case: Case, names: Mapping[str, str]) -> str:
-    shapes = [f"{names.get(name, name)} {array.shape}" for name, array in case.values.items()]
+def _given(judgement: Judgement, name: str, array: Floats) -> Floats:
+    """An array in the layout of the function, which may differ from that of the cases."""
+    return judgement.subject.convention.given(name, array)
+
+
+def _where(judgement: Judgement, case: Case, names: Mapping[str, str]) -> str:
+    shapes = [f"{names.get(n, n)} {_given(judgement, n, a).shape}" for n, a in case.values.items()]
     act = "" if case.act.name in ("identity", OWN) else f"; {case.act.name}"
     return ", ".join(shapes) + act
 
@@ -169,7 +177,8 @@ def _input(judgement: Judgement, names: Mapping[str, str]) -> list[str]:
     if judgement.trial is None or judgement.trial[0].size > PRINTED:
         return []
     case = judgement.trial[0]
-    arrays = "; ".join(f"{names.get(n, n)} = {_numbers(a)}" for n, a in case.values.items())
+    given = {names.get(n, n): _given(judgement, n, a) for n, a in case.values.items()}
+    arrays = "; ".join(f"{name} = {_numbers(array)}" for name, array in given.items())
     return [f"the smallest input that fails: {arrays}"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
@@ -34,7 +34,7 @@ class Convention:
 
     def given(self, name: str, array: Floats) -> Floats:
         """An array in the function's layout."""
-        if name in ("x", "dy"):
+        if name in ("x", "y", "dy"):
             rows = np.atleast_2d(array) if not self.flat else array
             return rows.T if self.columns else rows
         if array.ndim == 2:
@@ -69,7 +69,7 @@ class Outcome:
     """The result of one call: gradients by tensor, or an error.
 
     ``after``: the arguments that it changed, as it left them. ``more``: it returned several
-    arrays.
+    arrays. ``shapes`` of the gradients as it returned them, in its own layout.
     """
 
     gradients: dict[str, Floats | None]
@@ -77,6 +77,7 @@ class Outcome:
     error: str | None = None
     missing: bool = False
     more: bool = False
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,9 @@ class Subject:
             else self.convention.taken(name, array, values.get(name, values["dy"]))
             for name, array in zip(order, arrays, strict=True)
         }
-        return Outcome({name: gradients[name] for name in self.results}, after, more=more)
+        shapes = {n: a.shape for n, a in zip(order, arrays, strict=True) if a is not None}
+        ordered = {name: gradients[name] for name in self.results}
+        return Outcome(ordered, after, more=more, shapes=shapes)
 
     def _stacked(self, array: Floats, values: Values) -> bool:
         """Whether one array is all the gradients: it has more dimensions than any of them."""

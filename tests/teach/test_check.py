@@ -105,6 +105,14 @@ def test_the_gradient_of_an_argument_y_is_dy() -> None:
     assert str(report).startswith("backward: right: dx and dy agree")
 
 
+def test_an_argument_y_has_samples_in_columns_where_x_has() -> None:
+    report = pair(
+        "x, W, y): return y * (W @ x)",
+        "g, x, W, y): return W.T @ (g * y), (g * y) @ x.T, g * (W @ x)",
+    )
+    assert str(report).startswith("backward: right: dx, dW and dy agree"), report
+
+
 def test_an_activation_is_given_to_an_unknown_function() -> None:
     """Whose name stood for an array as well."""
     forward = "x, W, b, act): return 2 * act(x @ W.T + b) + 1"
@@ -198,6 +206,21 @@ def test_the_smallest_failing_input_is_shown() -> None:
     assert "the smallest input that fails: x = [-0.88]; W = [[0.69]];" in text
     assert "dW[0, 0] is 0.218877, by differences 0.211977" in text
     assert text.endswith("wrong: dW; right: db and dx")
+
+
+@pytest.mark.parametrize(
+    ("z", "gradients", "shows"),
+    [
+        ("x @ W + b", "dz.T @ x, dz.sum(0), dz @ W.T", "dW has shape (3, 2), it needs (2, 3)"),
+        ("x @ W + b", "np.triu(x.T @ dz), dz.sum(0), dz @ W.T", "W = [[-0.73,  0.24,  0.12], ["),
+        ("W @ x + b", "dz @ x.T, dz.sum(1), W.T @ dz", "db has shape (1,), it needs (1, 1)"),
+    ],
+)
+def test_arrays_are_shown_in_the_layout_of_the_function(z: str, gradients: str, shows: str) -> None:
+    """Weights (fan_in, fan_out), and samples in columns with biases (H, 1)."""
+    backward = f"dy, x, W, b): dz = dy / np.cosh({z}) ** 2; return {gradients}"
+    report = pair(f"x, W, b): return np.tanh({z})", backward)
+    assert shows in str(report), report
 
 
 def pair(forward: str, backward: str) -> Report:
@@ -410,6 +433,18 @@ def backward_pass(dy, x, W, b, act, dact):
 """)
     assert [finding.verdict for finding in report.findings] == ["right", "wrong"]
     assert "another convention than forward_pass" in report.findings[1].mistakes
+
+
+def test_a_bias_of_either_shape_is_no_other_convention() -> None:
+    """Beside one vector, of which y would be a matrix, the forward pass takes only one of them."""
+    report = checked("""
+def forward_pass(x, W, b, act):
+    return act(W @ x + b.reshape(-1, 1))
+def backward_pass(dy, x, W, b, act, dact):
+    dz = dy * dact(W @ x + b.reshape(-1, 1))
+    return dz @ x.T, dz.sum(axis=1), W.T @ dz
+""")
+    assert report.right, report
 
 
 def test_functions_that_are_given_an_activation_are_a_pair_too() -> None:
