@@ -23,8 +23,7 @@ UNREAD = 141  # the shell's exit status for a closed pipe, as of `| head`: 128 +
 
 def main() -> None:
     """``ffn-train [COMMAND] ...`` and ``python -m ffn_train ...``; without a command, train."""
-    if not sys.flags.safe_path:
-        sys.path.insert(0, "")  # where parts are looked for: a script lacks what `python -m` has
+    _search_here()
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     if word in COMMANDS:
         run(sys.argv.pop(1))
@@ -80,6 +79,19 @@ def run(name: str) -> None:
         sys.exit(1 if full else 2)
     finally:
         _end_silently()  # the interpreter's own end would print a traceback
+
+
+def _search_here() -> None:
+    """Look for parts in the working directory, also in a script, which lacks what `python -m` has;
+    but behind Python's own modules, for a file there may be called random.py.
+    """
+    if sys.flags.safe_path:
+        return
+    with suppress(OSError):  # a working directory that has been removed
+        if sys.path[0] == os.getcwd():
+            del sys.path[0]
+    installed = (k for k, path in enumerate(sys.path) if path.endswith("-packages"))
+    sys.path.insert(next(installed, len(sys.path)), "")
 
 
 def _drop_output() -> None:

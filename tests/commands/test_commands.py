@@ -82,8 +82,18 @@ def test_the_script_and_the_package_start_the_command_that_is_named_first(
     ):
         monkeypatch.setattr(sys, "argv", [*given])
         entrance()
-        assert sys.path.pop(0) == ""  # parts are found where the command is given
+        sys.path.remove("")  # parts are found where the command is given
     assert started == [start, start]
+
+
+def test_a_file_with_the_name_of_one_of_pythons_modules_is_not_taken_for_it(
+    tmp_path: Path,
+) -> None:
+    text = "def forward(x): return 2 * x\ndef backward(dy, x): return 2 * dy\n"
+    (tmp_path / "random.py").write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "ffn_train", "check", "random.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 WORK = {  # command -> its arguments and what it does, where Ctrl-C finds it
