@@ -339,6 +339,14 @@ def test_points_that_may_be_between_thousands_are_refused_beside_smaller_numbers
     assert read(content, decimal="point").inputs[:2, 0].tolist() == [823, 1.234]
 
 
+def test_points_below_the_lines_that_tell_the_dialect_are_refused_too(folder: Path) -> None:
+    small = [f"T{i};{i};{i * i % 7}" for i in range(220)]
+    content = lines([*small, *POINTS], "id;a;y")
+    assert "has numbers such as '1.234', which may be 1234 or 1.234" in refusal(content)
+    assert read(content, thousands="point").inputs[-1, 0] == -7123
+    assert read(lines([*small, *POINTS, "T;0.5;1"], "id;a;y")).inputs[-1, 0] == 0.5
+
+
 @pytest.mark.parametrize(
     ("rows", "told"),
     [

@@ -21,7 +21,6 @@ from ffn_train.tasks.tabular.numerals import (
     joined,
     numbers_in,
     numerals_of,
-    of_points,
     typed,
 )
 
@@ -133,10 +132,6 @@ def find(text: str, hints: Given, *, whole: bool) -> Dialect:
     )
     header, units = header_and_units([names, *rows], numerals, hints)
     width = Counter(map(len, rows)).most_common(1)[0][0] if rows else len(names)
-    remarks = []
-    detected = hints.decimal is None and hints.thousands is None
-    if separator == ";" and detected and numerals == Numerals():  # but a decimal comma is likely
-        remarks += of_points([row for row in rows if len(row) == width])
     if not header:
         return Dialect(
             separator,
@@ -145,12 +140,12 @@ def find(text: str, hints: Given, *, whole: bool) -> Dialect:
             _size(lines[:first]),
             header=False,
             fields=width,
-            remarks=tuple(remarks),
         )
     if separator not in (",", " ") and len(names) > 1:
         names[-1] = names[-1].rstrip(",").strip()  # a remnant of a former separator
     while len(names) > width and not names[-1]:  # separators that only this line ends with
         names.pop()
+    remarks = []
     if width == len(names) + 1 and any(row[-1] for row in rows if len(row) == width):
         names.insert(0, "")  # a column of row names has no header
         remarks.append("one name fewer than columns: the first has none")

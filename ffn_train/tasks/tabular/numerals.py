@@ -140,22 +140,31 @@ def numerals_of(
     return Numerals(decimal, mark if mark in groups else min(unusual, default=""))
 
 
-def of_points(rows: Sequence[Sequence[str]]) -> list[str]:
+def has_decimals(words: Sequence[Sequence[str]]) -> bool:
+    """Whether a number has a point that cannot be between thousands."""
+    return not all(map(_GROUPED.fullmatch, _with_points(words)))
+
+
+def of_points(words: Sequence[Sequence[str]]) -> list[str]:
     """A remark if all numbers with points have three digits after each: these may be thousands.
 
-    Raises SettingError if a column has whole numbers below 1000 too, beside which they would not be
-    a thousandth throughout.
+    ``words``: the different cells of each column. Raises SettingError if a column has whole numbers
+    below 1000 too, beside which they would not be a thousandth throughout.
     """
-    columns = [[_digits(cell) for cell in column] for column in zip(*rows, strict=True)]
-    numbers = [cell for cells in columns for cell in cells if NUMERAL.fullmatch(cell)]
-    pointed = [number for number in numbers if "." in number]
-    if not pointed or not all(map(_GROUPED.fullmatch, pointed)):
+    pointed = _with_points(words)
+    if not pointed or has_decimals(words):
         return []
-    for cells in columns:
+    for column in words:
+        cells = [_digits(typed(cell)) for cell in column]
         if {*pointed} & {*cells} and any(re.fullmatch(r"[1-9]\d{0,2}", cell) for cell in cells):
             raise _unclear(pointed[0], "point")
     whole = pointed[0].replace(".", "")
     return [f"{pointed[0]} has decimals (task.thousands=point makes it {whole})"]
+
+
+def _with_points(words: Sequence[Sequence[str]]) -> list[str]:
+    cells = (_digits(typed(cell)) for column in words for cell in column if "." in cell)
+    return [cell for cell in cells if NUMERAL.fullmatch(cell)]
 
 
 def _unclear(cell: str, mark: str) -> SettingError:

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import IO, Any
 
+import numpy as np
+
 from ffn_train.config.settings import SettingError, counted
 from ffn_train.tasks.tabular.cells import factorized, shown
-from ffn_train.tasks.tabular.dialect import Dialect, Given, any_length, find, records
-from ffn_train.tasks.tabular.numerals import missing_words
+from ffn_train.tasks.tabular.dialect import LINES, Dialect, Given, any_length, find, records
+from ffn_train.tasks.tabular.numerals import Numerals, has_decimals, missing_words, of_points
 from ffn_train.tasks.tabular.pieces import fast_and_exact, in_pieces
 from ffn_train.tasks.tabular.reading import SKIP, Reading, unique
 
@@ -78,6 +80,9 @@ def text(
             frame = parsed(nrows=count)
             lines = counted(len(notes), "line")
             remarks += (f"{lines} below the table left out, {shown(notes[0])}",)
+    detected = hints.decimal is None and hints.thousands is None
+    if dialect.separator == ";" and detected and dialect.numerals == Numerals():
+        remarks += _points(frame, parsed)  # since a decimal comma is likely there
     for place, name in enumerate(dialect.names):
         if dialect.header and not name and _marks_alone(frame[place]):
             frame[place] = float("nan")  # a remnant of a former separator
@@ -105,6 +110,28 @@ def _marks_alone(cells: Any) -> bool:
         return False
     words = factorized(cells)[1].astype(str)
     return bool(len(words) and words.str.fullmatch(r"[,;|\s]*").all())
+
+
+def _points(frame: Any, parsed: Callable[..., Any]) -> tuple[str, ...]:
+    """What ``of_points`` says of all rows; ``parsed``: these once more, with options of pandas.
+
+    A number that cannot be one of thousands settles it, so that most files are not read again.
+    """
+    read = [place for place in frame if frame[place].dtype.kind == "f"]
+    for place in read:
+        size = np.abs(frame[place].to_numpy())
+        parts = size[(np.trunc(size) != size) & np.isfinite(size)]
+        if ((parts < 1) | (parts > 1000) | (np.rint(parts * 1000) / 1000 != parts)).any():
+            return ()
+
+    def words(rows: int) -> list[list[str]]:
+        written = parsed(usecols=read, dtype=str, nrows=rows) if read else {}
+        columns = [written[place] if place in read else frame[place] for place in frame]
+        texts = [factorized(cells)[1] for cells in columns if cells.dtype.kind not in "iub"]
+        return [cells.astype(str).tolist() for cells in texts]
+
+    few = min(LINES, len(frame))
+    return () if has_decimals(words(few)) else tuple(of_points(words(len(frame))))
 
 
 @any_length()
