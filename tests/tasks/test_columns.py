@@ -215,3 +215,23 @@ def test_lines_below_a_table_are_left_out(folder: Path, notes: list[str]) -> Non
     )
     np.testing.assert_array_equal(made.x_train, data(lines(ROWS)).x_train)
     assert f"row 13 where there are 3 columns: {first!r}" in refusal(lines([*ROWS, *notes, "7,8"]))
+
+
+@pytest.mark.parametrize(
+    ("cells", "told"),
+    [
+        (["$3", "€4", "£5.5"], "a: $ or £ or € in some cells is ignored"),
+        (["45%", "0.5"], "a: % in some cells is ignored"),
+        (["45%", "0", "5%"], ""),
+        (["$3", "4"], ""),
+        (["3 €", "4 €"], ""),
+    ],
+)
+@pytest.mark.parametrize("target", [True, False])
+def test_signs_that_only_some_numbers_have_are_told(
+    folder: Path, cells: list[str], told: str, target: bool
+) -> None:
+    rows = [f"{cells[i % len(cells)]},{i * i % 7},{i}" for i in range(8)]
+    inputs = data(lines(rows, "a,b,c"), target="a" if target else "b").notes[1]
+    assert told in inputs
+    assert ("ignored" in inputs) == bool(told)

@@ -17,6 +17,7 @@ from ffn_train.tasks.tabular.numerals import Numerals, missing_words
 TEXT = 0.9  # a column is text if at least this share of its cells are not numbers
 MEASURED = 10  # numbers with a unit are so if more than this, or half the rows, differ
 _UNIT = re.compile(r".*\d\s*((?:[^\W\d_]|°)(?:[^\W\d_]|[°/^])*\d?)")
+_SIGN = re.compile("[$€£¥%]")
 _PAIRS = (("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"))
 
 Mask = NDArray[np.bool_]
@@ -132,6 +133,18 @@ def unit_of(cells: Any, numerals: Numerals) -> str:
     numbers = {word.removesuffix(measured[1]).strip() for word in words} - {""}
     few = len(numbers) <= min(MEASURED, len(cells) / 2)
     return "" if few or not all(map(numerals.is_number, numbers)) else measured[1]
+
+
+def signs_of(cells: Any) -> list[str]:
+    """The signs in a column of numbers if only some of these have them: one of several currencies,
+    or % where others than 0 are without.
+    """
+    if cells.dtype.kind in "iufbmM":
+        return []
+    words = (word for cell in factorized(cells)[1] if re.search("[1-9]", word := str(cell)))
+    signs = {found[0] if (found := _SIGN.search(word)) else "" for word in words}
+    signs -= set() if "%" in signs else {""}
+    return sorted(signs - {""}) if len(signs) > 1 else []
 
 
 def without(unit: str, cells: Any) -> Any:

@@ -14,6 +14,7 @@ from ffn_train.tasks.tabular.cells import (
     as_numbers,
     blanked,
     shown,
+    signs_of,
     unit_of,
     with_cells,
     without,
@@ -108,6 +109,7 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
                 remarks.append((name, f": {many}"))
             elif note := sentinel(frame[name]):
                 remarks.append((name, f": {note}"))
+            remarks += _signs(name, frame[name])
     for name in candidates:
         cells = frame[name]
         kind: Column | str | None
@@ -122,6 +124,7 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
                 left_out.append((name, reason))
                 continue
             remarks += [(name, f": {note}")] if note and not asked_for else []
+            remarks += _signs(name, cells) if kind.kind == "number" else []
             if kind.kind == "date":
                 said = doubts(cells, kind.date, roles.dates)
                 remarks += [(name, f": {doubt}") for doubt in said]
@@ -149,6 +152,12 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
         version=roles.version,
     )
     return Selection(columns, groups[0] if groups else None, remarks)
+
+
+def _signs(name: str, cells: Any) -> list[tuple[str, str]]:
+    """A remark on signs that make numbers differ, since 45% is 45 and €3 is 3."""
+    signs = " or ".join(signs_of(cells))
+    return [(name, f": {signs} in some cells is ignored")] if signs else []
 
 
 def _classes(
