@@ -24,6 +24,7 @@ from ffn_train.plots.literal import legible
 from ffn_train.plots.scales import figure_of, limit
 from ffn_train.plots.settings import flatten, in_words, joined
 from ffn_train.plots.style import LETTER, MUTED, SINGLE
+from ffn_train.report.headline import headline
 from ffn_train.runs import Run
 from ffn_train.runs.finding import NOTHING
 from ffn_train.runs.status import status
@@ -200,11 +201,13 @@ def _outcome(run: Run) -> list[str]:
         state = status(run.path).state if state == "running" else state  # or killed
         return [f"{state}, at step {steps[-1]:g}"] if len(steps) else []
     words = [f"{f.question}: {f.kind}" for f in summary.verdict if f.kind != NOTHING]
-    score = summary.score
-    if score is not None and score.value is not None:
-        value = f"{score.value:.3g}" if abs(score.value) >= 1e-3 else "0"
-        value = value if np.isfinite(score.value) else "not finite"
-        words.insert(0, f"{score.symbol} {value}")
+    judged = headline(run)
+    if judged is not None:
+        score, number, _ = judged
+        value = f"{number:.3g}" if abs(number) >= 1e-3 else "0"
+        value = value if np.isfinite(number) else "not finite"
+        tested = " on the test rows" * (summary.test_score is not None)
+        words.insert(0, f"{score.symbol} {value}{tested}")
     if summary.state != "finished":
         words.insert(0, summary.state)
     return words

@@ -13,6 +13,7 @@ import pytest
 from ffn_train.compare.case import read_case
 from ffn_train.compare.discovery import find
 from ffn_train.compare.groups import Group
+from ffn_train.plots.sheet import describe
 from ffn_train.report.text import report
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import Run, RunError, files, load_run
@@ -59,6 +60,11 @@ def recomputed(run: Run, settings: dict[str, Any], which: Any, part: str) -> flo
     return R2().value(y, experiment.model.predict(params, x))
 
 
+def header(run: Run) -> str:
+    """What the header of each figure says, in a line."""
+    return " ".join(describe(run).replace("\xa0", " ").split())
+
+
 def test_the_scores_are_those_of_the_weights_in_the_files(stopped: Run) -> None:
     summary, score = outcome(stopped)
     assert summary.test_score is not None
@@ -94,6 +100,7 @@ def test_a_stopped_run_says_by_which_rule_and_its_headline_is_of_the_test_rows(
     assert any(line.startswith("R²") and value in line for line in lines)
     (learned,) = (f for f in summary.verdict if f.question == LEARNED)
     assert f"R² {value}" in learned.text
+    assert f"R² {summary.test_score.value:.3g} on the test rows" in header(stopped)
 
 
 def test_without_test_rows_the_best_of_many_is_called_optimistic(tmp_path: Path) -> None:
@@ -102,6 +109,7 @@ def test_without_test_rows_the_best_of_many_is_called_optimistic(tmp_path: Path)
     assert (summary.state, summary.test_score) == ("finished", None)
     where = "on the validation rows (best of 16 evaluations, optimistic)"
     assert f"R² {score.best:.3g} {where}" in report(run)
+    assert f"R² {score.best:.3g} · learned" in header(run)
     best = recomputed(run, noisy(test=0.0), "best", "validation")
     assert summary.scores is not None
     assert summary.scores["R²"]["y1"] == pytest.approx(best, abs=1e-9)
