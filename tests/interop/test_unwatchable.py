@@ -100,7 +100,7 @@ class Obstacle(Net):
     def forward(self, x: Tensor) -> Tensor:
         from torch.utils.checkpoint import checkpoint
 
-        x = self.inputs(x)
+        x = start = self.inputs(x)
         for index, block in enumerate(self.layers):
             if self.kind in ("reentrant", "checkpoint"):
                 x = checkpoint(block, x, use_reentrant=self.kind == "reentrant")
@@ -108,6 +108,10 @@ class Obstacle(Net):
                 continue
             elif self.kind == "detached" and index == 2:
                 x = block(x.detach())
+            elif self.kind == "heads":
+                x = x + block(start)
+            elif self.kind == "towers" and index == 2:
+                x = x * block(2 * start)
             else:
                 x = block(x)
             if self.kind == "twice" and index == 1:
@@ -126,6 +130,8 @@ class Obstacle(Net):
         ("twice", r"layers\.1 is called twice within one forward pass"),
         ("order", r"layers\.0 is called twice"),
         ("skipped", r"calls layers\.2 where layers\.1 is expected"),
+        ("heads", r"layers\.1 is not given what layers\.0 returned"),
+        ("towers", r"layers\.2 is not given what layers\.1 returned"),
         ("detached", r"gave no gradient to the input of up in layers\.0"),
     ],
 )

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch._C._dynamo.eval_frame import get_eval_frame_callback
 from torch.amp import GradScaler
+from torch.autograd.graph import get_gradient_edge
 from torch.optim.optimizer import (
     Optimizer,
     register_optimizer_step_post_hook,
@@ -205,6 +206,7 @@ class Hooks:
         if before is not None and before.output is None:
             latest.calls[before.index] = before.end(given)
         running = latest.last = Passage(index, name, before, given)
+        running.follow()
         views: Exchange = []
         for signal in running.possible:
             # a mask is left without a gradient, with which attention would compute another way
@@ -229,6 +231,7 @@ class Hooks:
         running.returned = list(tensors_of([output]))
         if not running.returned:
             raise Unwatchable(f"{running.name} returns no tensor that has a gradient")
+        running.ends = [get_gradient_edge(each).node for each in running.returned]
         latest, at_end = seen.passes[-1], index == len(self.blocks) - 1
         if at_end or running.clear:
             latest.calls[index] = running.end([])

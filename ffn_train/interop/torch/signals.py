@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from torch import Tensor
+from torch.autograd.graph import Node, get_gradient_edge
 
 from ffn_train.config.settings import counted
 from ffn_train.interop.torch.blocks import Unwatchable
@@ -34,6 +35,7 @@ class Passage:
     calls: list[tuple[Tensor, Call]] = field(default_factory=list)
     returned: list[Tensor] = field(default_factory=list)
     output: Tensor | None = None  # x_(l+1), as soon as it is known
+    ends: list[Node] = field(default_factory=list)  # the nodes of what is returned
 
     @property
     def possible(self) -> list[Tensor]:
@@ -48,6 +50,23 @@ class Passage:
     def clear(self) -> bool:
         """Whether the block after need not be seen."""
         return len(self.possible) == len(self.returned) == 1
+
+    def follow(self) -> None:
+        """Raises Unwatchable if nothing that this block is given comes from the block before: if
+        that was given it too, as one of several heads is, or if it was computed from other things.
+        A tensor that is cut off the graph may come from anywhere.
+        """
+        if (before := self.before) is None:
+            return
+        others = _without(self.given, before.returned)
+        sources = [each for each in others if not _among(each, before.given)]
+        if len(others) == len(self.given) and all(
+            each.grad_fn is not None and not _from(each, before.ends) for each in sources
+        ):
+            raise Unwatchable(
+                f"{self.name} is not given what {before.name} returned: blocks follow one another "
+                "from input to output; name these in blocks="
+            )
 
     def end(self, after: list[Tensor]) -> Call:
         """What was observed of x_l, once it is known what the block after is given.
@@ -81,6 +100,20 @@ class Passage:
             return []
         pairs = zip(self.before.returned, self.returned, strict=True)
         return [now for then, now in pairs if then is self.before.output]
+
+
+def _from(tensor: Tensor, ends: list[Node]) -> bool:
+    """Whether a tensor is computed from one of these nodes, by a search of what is younger."""
+    oldest = min(node._sequence_nr() for node in ends)
+    ahead, met = [get_gradient_edge(tensor).node], set[Node]()
+    while ahead:
+        node = ahead.pop()
+        if node in ends:
+            return True
+        if node not in met and node._sequence_nr() >= oldest:
+            met.add(node)
+            ahead += [other for other, _ in node.next_functions if other is not None]
+    return False
 
 
 def _among(tensor: Tensor, tensors: Iterable[Tensor]) -> bool:
