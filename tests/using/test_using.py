@@ -678,6 +678,8 @@ def test_a_byte_order_mark_or_the_names_tell_another_encoding(
         (["1", "2", "3"], ["1.0", "2", "beta"]),
         (["True", "False"], ["true", "FALSE", "?"]),
         (["red", "blue"], ["blue"]),
+        (["TRUE", "FALSE", "unknown"], ["True", "unknown"]),
+        (["True", "False", "unknown"], ["TRUE", "FALSE", "unknown"]),  # as spreadsheets write them
     ],
 )
 def test_words_are_known_whatever_else_is_in_the_file(
@@ -704,6 +706,16 @@ def test_words_are_known_whatever_else_is_in_the_file(
     levels = [place for place, name in enumerate(task.exact.input_names) if name in meant]
     found_there = known[:, levels].round(6).sum(axis=1).tolist()
     assert found_there == [float(word not in ("beta", "?")) for word in new]
+
+
+def test_values_beside_text_are_the_words_that_they_stand_for(tmp_path: Path) -> None:
+    rows = [f"{('01', 'TRUE', 'A1')[i % 3]},{i},{i * i % 5}" for i in range(12)]
+    chosen = ("task.target=y", "task.categories=[c]")
+    model = trained_on("\n".join(["c,a,y", *rows]), tmp_path, *chosen)
+    new = pd.DataFrame({"c": [1, True, "A1", 2], "a": 1}, dtype=object)  # as from a workbook
+    columns = model.columns.encode(model.framed(new))
+    assert columns[:3, :3].argmax(axis=1).tolist() == [0, 2, 1]
+    assert columns[:, :3].sum(axis=1).tolist() == [1, 1, 1, 0]
 
 
 def with_targets(words: list[str]) -> str:

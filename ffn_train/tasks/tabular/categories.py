@@ -71,25 +71,44 @@ def known_words(
 ) -> tuple[list[str], NDArray[np.int64]]:
     """``as_words`` of a category that has these words, whatever pandas took its cells for.
 
-    Of text, what stands for a number that is known is that one; of numbers, and of true and false,
-    what one known word alone stands for is that word.
+    Of text, what stands for a number that is known is that one; of numbers, of true and false, and
+    of these words in another case, what one known word alone stands for is that word.
     """
     words, index = as_words(cells)
-    plain = cells.dtype.kind in "iufb"
-    if not plain and not of_text(known):
-        words = [_among_numbers(word, numerals) or word for word in words]
-    elif plain and of_text(known):
+    there = {*known}
+    if of_text(known):
         forms = [_among_numbers(word, numerals) for word in known]
-        stands_for = {f: word for f, word in zip(forms, known, strict=True) if forms.count(f) == 1}
-        words = [word if word in known else stands_for.get(word, word) for word in words]
-    absent = {*known} - {*words}
+        stands_for: dict[str | None, str] = {
+            form: word
+            for form, word in zip(forms, known, strict=True)
+            if form is not None and forms.count(form) == 1
+        }
+        typed = _not_text(cells) | {word for word in words if word.lower() in ("true", "false")}
+        words = [
+            stands_for.get(_among_numbers(word, numerals), word)
+            if word in typed and word not in there
+            else word
+            for word in words
+        ]
+    elif cells.dtype.kind not in "iufb":
+        words = [_among_numbers(word, numerals) or word for word in words]
+    absent = there - {*words}
     if absent:
-        there = {*known}
         words = [
             word if word in there else next((w for w in _older(word) if w in absent), word)
             for word in words
         ]
     return words, index
+
+
+def _not_text(cells: Any) -> set[str]:
+    """The words of cells that are numbers, or true and false, by themselves: text may be beside
+    them in a workbook and in memory.
+    """
+    if cells.dtype.kind in "iufb":
+        return {*as_words(cells)[0]}
+    uniques = factorized(cells)[1] if cells.dtype != object else cells.dropna()
+    return {str(cell).strip() for cell in uniques if not isinstance(cell, str)}
 
 
 def _older(word: str) -> tuple[str, str]:
