@@ -147,6 +147,12 @@ def test_a_first_row_with_quoted_words_between_blanks_is_no_header(folder: Path)
     np.testing.assert_array_equal(table.targets, read(PLAIN).targets)
 
 
+@pytest.mark.parametrize("rows", [["New York"], ["New York", "Rom"], ["a b c d", "e f g", "h i"]])
+def test_tabs_separate_few_rows_of_words_with_blanks(rows: list[str]) -> None:
+    text = "\n".join(["city\ta\ty", *(f"{row}\t1.5\t2" for row in rows)])
+    assert find(text, Given(), whole=True).separator == "\t"
+
+
 def test_commas_in_numbers_between_blanks_are_not_taken_for_separators() -> None:
     def separator(lines: list[str]) -> str:
         return find("\n".join(lines), Given(), whole=True).separator

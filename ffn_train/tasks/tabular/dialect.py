@@ -226,7 +226,7 @@ def _separator(lines: Sequence[str], hints: Given) -> str:
             continue
         width, count = Counter(map(len, rows)).most_common(1)[0]
         if separator == " " and best == "\t" and (grouped or count < even + 2):
-            return " " if divided >= count - 1 and not grouped else "\t"
+            return " " if divided >= max(count - 1, 1) and not grouped else "\t"
         rivals = {*SEPARATORS.values()} - {separator, " "}
         marked = [typed(cell.strip()) for row in rows for cell in row]
         cells = [joined(cell) for cell in marked]
