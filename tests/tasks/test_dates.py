@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ffn_train.tasks.tabular.dates import DURATION, as_days
 from tests.tasks.written import (
     HEADER,
     ROWS,
     data,
     lines,
+    parquet,
     read,
     refusal,
 )
@@ -208,6 +210,21 @@ def test_durations_are_days(folder: Path, cells: list[str], last: float) -> None
     assert few.input_names[0] == f"d={min(cells[:2])}"
     left_out = refusal(lines([*rows[:-1], "3 of 5,2"], "d,y"), target="y")
     assert "'d': its words all differ" in left_out
+
+
+def test_dates_in_memory_are_no_durations() -> None:
+    cells = pd.Series([pd.Timestamp(2020, 1, 31), None])
+    assert as_days(cells, DURATION)[1].tolist() == [True, False]
+
+
+@parquet
+@pytest.mark.parametrize("form", ["%G W%V", "%Y Q1", "%d.%m.%Y"])
+def test_dates_of_arrow_are_dates_where_words_were(form: str) -> None:
+    cells = pd.Series([date(2020, 1, 31), None], dtype="date32[pyarrow]")
+    days, wrong = as_days(cells, form)
+    assert days[0] == (date(2020, 1, 31) - date(1970, 1, 1)).days
+    assert np.isnan(days[1])
+    assert not wrong.any()
 
 
 @pytest.mark.parametrize("span", ["08:00 17:0{}", "8:00 AM 5:0{} PM", "20200131T080000 17:0{}"])

@@ -42,10 +42,12 @@ def as_days(cells: Any, form: str) -> tuple[Array, Mask]:
     import pandas as pd
 
     codes, uniques = factorized(cells)
-    blank = np.zeros(len(uniques), bool)
+    blank, of_clock = np.zeros(len(uniques), bool), form in CLOCKS
     if uniques.dtype.kind == "f":
         uniques = uniques.map("{:.15g}".format)
-    if uniques.dtype.kind != "M":
+    if uniques.dtype.kind == "M" and form != DURATION:
+        form = ANY_ISO  # however the training table writes dates
+    else:
         words = uniques.astype(str).str.strip()
         blank = words.isin(BLANKS).to_numpy(bool)
         shortest = len("2020-1-1") if form == FULL_ISO else 0
@@ -66,7 +68,7 @@ def as_days(cells: Any, form: str) -> tuple[Array, Mask]:
         stamps = pd.to_datetime(uniques, format=form, errors="coerce", utc=True)
         spans = stamps - pd.Timestamp("1970-01-01", tz="UTC")
     days = np.append((spans / pd.Timedelta(days=1)).to_numpy(dtype=np.float64), np.nan)
-    days = days % 1 if form in CLOCKS else days
+    days = days % 1 if of_clock else days
     wrong = np.append(stamps.isna().to_numpy() & ~blank, False)
     return days.take(codes), wrong.take(codes)
 
