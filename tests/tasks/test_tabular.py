@@ -441,6 +441,19 @@ def test_parquet_keeps_its_kinds(folder: Path) -> None:
         TableTask(path="data.parquet", target=["y", "list"]).table(rng())
 
 
+@pytest.mark.parametrize("codes", [[3, 1, 20], ["3", "1", "20"], [3.0, 1.0, None]])
+def test_codes_that_are_categorical_in_memory_are_no_numbers(codes: list[Any]) -> None:
+    cells = pd.Categorical([codes[i % 3] for i in range(12)])
+    path: dict[str, Any] = {"path": None, "target": "y"}
+    made = TableTask(**path, frame=FRAME.assign(c=cells)).table(rng())
+    asked = TableTask(**path, frame=FRAME.assign(c=[*cells]), categories=["c"]).table(rng())
+    assert made.inputs[:].tolist() == asked.inputs[:].tolist()
+    many = TableTask(**path, frame=FRAME.assign(c=pd.Categorical(range(12)))).table(rng())
+    assert "c" not in " ".join(many.input_names)
+    days = pd.Categorical(pd.date_range("2021-01-01", periods=12))
+    assert "c" in TableTask(**path, frame=FRAME.assign(c=days)).table(rng()).input_names
+
+
 # Missing cells and rows that are left out
 
 

@@ -50,8 +50,9 @@ def settled(frame: Any, kind: str, hints: Given, **read: Any) -> tuple[Any, Read
         if cells.dtype.kind not in "iufbcmM":
             missing = np.array([isinstance(c, str) and c in usual for c in cells], dtype=bool)
             texts[name] = cells.mask(missing) if missing.any() else cells
+    categorical = tuple(name for name, cells in frame.items() if hasattr(cells.dtype, "categories"))
     about = {**read, **asdict(numerals), "unnamed": unnamed, "renamed": renamed}
-    return with_cells(frame, texts), Reading(kind, len(frame), **about)
+    return with_cells(frame, texts), Reading(kind, len(frame), categorical=categorical, **about)
 
 
 def _decoded(name: str, cells: Any) -> Any:

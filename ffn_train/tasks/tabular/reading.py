@@ -20,7 +20,7 @@ class Reading:
 
     ``unnamed``: the names given to columns without one; ``renamed``: the names given to the second
     and further columns of the same name, with that name. ``container``: the compression or archive.
-    ``remarks``: what else is to be said.
+    ``categorical``: the columns that are so in pandas. ``remarks``: what else is to be said.
     """
 
     kind: str
@@ -35,6 +35,7 @@ class Reading:
     comments: int = 0
     unnamed: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
+    categorical: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
     @property

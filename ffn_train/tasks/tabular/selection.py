@@ -117,6 +117,8 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
             kind = Column(name, "category")
         else:
             kind = kind_of(name, cells, marks, roles, problems)
+            if kind == Column(name, "number") and name in reading.categorical:
+                kind = Column(name, "category")  # of codes
         if isinstance(kind, Column):
             reason, note = odd(kind, cells, name in reading.unnamed, roles.version)
             asked_for = name in requested or name in categories
