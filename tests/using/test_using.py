@@ -542,6 +542,17 @@ def test_the_file_that_is_read_is_not_written_over(
     assert table.read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["out.parquet", "out.csv.gz", "out.xlsx", "out"])
+def test_predictions_are_written_to_files_of_their_kind(
+    name: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        predict.main([str(folder / "run"), str(folder / "test.csv"), "--out", str(folder / name)])
+    assert caught.value.code == 2
+    assert "--out must end in .csv, as what it writes is, got" in capsys.readouterr().err
+    assert not (folder / name).exists()
+
+
 @pytest.mark.parametrize("name", ["config.json", "scalars.csv", "measures.npy", "status.json"])
 @pytest.mark.parametrize("command", ["predict", "view"])
 def test_no_result_is_written_over_a_file_of_a_run(
