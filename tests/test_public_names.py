@@ -34,6 +34,10 @@ def submodules() -> list[str]:
     return [name for name in names if not missing or not name.startswith(missing)]
 
 
+def test_an_interpreter_completes_what_is_imported_when_asked_for() -> None:
+    assert {*ffn_train.__all__} <= {*dir(ffn_train)}
+
+
 def test_no_export_shares_its_name_with_a_submodule() -> None:
     beside = {module.name for module in pkgutil.iter_modules(ffn_train.__path__)}
     assert not beside & {*ffn_train.__all__}
