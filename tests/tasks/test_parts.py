@@ -110,6 +110,18 @@ def test_what_a_second_file_leaves_out_is_said(folder: Path) -> None:
     ) in made.notes
 
 
+@pytest.mark.parametrize("path", ["data.csv", "./data.csv", "link.csv"])
+def test_the_rows_of_the_test_are_not_those_of_another_part(path: str, folder: Path) -> None:
+    (folder / "link.csv").symlink_to("data.csv")
+    start = f"task.test_path={path!r} is the file of task."
+    assert refusal(PLAIN, test_path=path).startswith(f"{start}path: the test's rows must be others")
+    (folder / "train.csv").write_text(PLAIN)
+    refused = refusal(PLAIN, path="train.csv", validation_path="data.csv", test_path=path)
+    assert refused.startswith(f"{start}validation_path")
+    refused = refusal(PLAIN, test_path="-", path="-")
+    assert refused.startswith("task.test_path='-' is the file of task.path")
+
+
 @pytest.mark.parametrize("part", ["validation", "test"])
 def test_a_second_file_has_a_row_of_units_only_if_the_first_had_one(
     folder: Path, part: str

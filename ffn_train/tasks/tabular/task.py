@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import field, replace
@@ -43,6 +44,13 @@ def _encoding(key: str, value: Any) -> None:
             "".encode(value)
     except (LookupError, TypeError, UnicodeError):
         raise SettingError(f"{key} must be an encoding such as cp1252, got {value!r}") from None
+
+
+def _same(path: str, other: str | None) -> bool:
+    """Whether two paths are of one file."""
+    with suppress(OSError, ValueError):  # of which reading tells
+        return path == other or (other is not None and os.path.samefile(find(path), find(other)))
+    return False
 
 
 def _how(says: str, default: Any = None, **declared: Any) -> Any:
@@ -170,6 +178,12 @@ class TableTask(Task):
             raise SettingError("task.validation_path is the split: not with task.split or .groups")
         if self.test_path is not None and self.test > 0:
             raise SettingError("task.test_path has the test's rows: not with a share, task.test")
+        for key in ("path", "validation_path"):
+            if self.test_path is not None and _same(self.test_path, getattr(self, key)):
+                raise SettingError(
+                    f"task.test_path={self.test_path!r} is the file of task.{key}: the test's rows "
+                    "must be others (task.test=0.2 keeps a share of the rows for it)"
+                )
         if self.groups is not None and self.split == "last":
             raise SettingError("task.groups draws groups at random: not with task.split=last")
 
