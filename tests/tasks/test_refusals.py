@@ -169,7 +169,15 @@ BROKEN: dict[str | bytes, str] = {
     b"%PDF-1.7": "is a PDF document",
     b"a.csv".ljust(257, b"\0") + b"ustar": "is a tar archive: unpack it",
     b"\x80\x04\x95": "is a Python pickle, which is not read",
+    b"<stata_dta><header><release>118</release>": "is a data set of Stata: save it as CSV",
+    b"r\x02\x01\0\x03\0": "is a data set of Stata",  # of before 2013
+    b"\0" * 12 + b"\xc2\xea\x81\x60\xb3\x14\x11\xcf": "is a data set of SAS",
+    b"$FL2@(#) SPSS DATA FILE": "is a data set of SPSS",
+    gzip.compress(b"X\n\0\0\0\x03\0\x04\x01\x02"): "is R's own format",
+    b"RDX3\nX\n\0\0\0\x03": "is R's own format",
+    b"MATLAB 5.0 MAT-file Platform: posix": "is MATLAB's own format",
     "<!DOCTYPE html>": "is a web page",
+    '<table border="1" class="dataframe">': "is a web page",
     '[{"a": 1}]': "is JSON",
     "% made up\n@relation r\n@attribute a numeric\n@data\n1\n": "is ARFF, Weka's format",
 }
