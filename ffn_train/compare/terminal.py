@@ -19,9 +19,9 @@ from ffn_train.plots.settings import Value
 from ffn_train.report.table import aligned
 
 _LONGEST = 24  # characters of a setting's value
-BASELINE = "baseline_score"
+TEST, BASELINE = "test_score", "baseline_score"
 _FIRST = (  # these metrics come first if there is no room for all
-    "test_score",
+    TEST,
     "best_validation_loss",
     "validation_score",
     BASELINE,
@@ -141,6 +141,8 @@ def _legend(
     over = f" over {comparison.over}" * ("±" in cells or "×/÷" in cells)
     lines = ["; ".join(meanings) + over]
     lines += [f"losses {unit}" for unit in sorted({m.unit for m in metrics.values() if m.unit})]
+    if TEST in columns:  # the baseline's is among them
+        lines.append(f"all scores but {columns[TEST].name} are of the validation rows")
     for name, column in columns.items():
         metric = metrics[name]
         missing = sum(g.n_not_finite(metric) for g in groups if g.statistics(metric).n)

@@ -71,7 +71,9 @@ def test_runs_with_test_rows_are_compared_by_their_test_score(tmp_path: Path) ->
     assert [case.metrics["test_score"] for case in comparison.cases] == [
         score.value for score in scores if score is not None
     ]
-    assert re.search(r"test +.*\n.*\bR² ", table(comparison, 80))
+    shown = table(comparison, 80)
+    assert re.search(r"test +.*\n.*\bR² ", shown)
+    assert "all scores but test R² are of the validation rows" in shown
 
 
 def test_a_damaged_run_is_named_and_left_out(sweep: Path, tmp_path: Path) -> None:
