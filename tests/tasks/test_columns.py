@@ -115,13 +115,21 @@ def test_a_number_far_from_all_others_is_remarked(folder: Path, value: str) -> N
         assert "far from" not in data(beside(ordinary, MANY)).notes[1]
 
 
-@pytest.mark.parametrize("name", ["id", "user_id", "userID", "No."])
+@pytest.mark.parametrize("name", ["id", "user_id", "userID", "No.", "Unnamed: 0"])
 def test_a_column_that_tells_the_rows_apart_is_remarked(folder: Path, name: str) -> None:
     content = beside([str(7 * i % 101) for i in range(50)]).replace("c,", f"{name},", 1)
     assert (
         f"{name}: it may only tell the rows apart ('task.drop=[{name}]'" in data(content).notes[1]
     )
     assert "apart" not in data(content.replace(name, "idea", 1)).notes[1]
+
+
+def test_row_numbers_in_another_order_are_remarked(folder: Path) -> None:
+    content = beside([str(7 * i % 101) for i in range(50)])
+    said = "column0: it may only tell the rows apart ('task.drop=[column0]' leaves it out)"
+    assert said in data(content.removeprefix("c")).notes[1]
+    headless = data(content.partition("\n")[2], target="-1").notes[1]
+    assert "apart" not in headless
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,9 @@ RARE = 0.005  # a value that stands for missing cells is in at least this share 
 HOURS = 24  # up to so many different times of day, or durations, are a category
 _OPEN = re.compile(r"[<>≤≥]\s*=?\s*\d+|\d+\s*\+")  # the last or first of some levels
 _CODE = re.compile(r"\d+[A-Za-z]")
-_IDENTIFIER = re.compile(r"(?i:id|uuid|guid|index|key|no\.?|nr\.?)|.*_(?i:id)|.*[a-z]I[Dd]")
+_IDENTIFIER = re.compile(  # pandas reads the index that it has written as Unnamed: 0
+    r"(?i:id|uuid|guid|index|key|no\.?|nr\.?)|.*_(?i:id)|.*[a-z]I[Dd]|Unnamed: 0"
+)
 
 
 def numbers_of(cells: Any, numerals: Numerals, version: int) -> tuple[Any, Any]:
@@ -139,8 +141,11 @@ def _too_many(words: Sequence[str], index: Any, version: int) -> bool:
     return levels > min(most, len(index) / 2) and not (common and version > 2)
 
 
-def odd(column: Column, cells: Any, unnamed: bool, version: int) -> tuple[str, str]:
-    """The reason to leave out an input, or else a remark on it; "" for none."""
+def odd(column: Column, cells: Any, unnamed: Sequence[str], version: int) -> tuple[str, str]:
+    """The reason to leave out an input, or else a remark on it; "" for none.
+
+    ``unnamed``: the columns of the table without a name, of which a single one may be an index.
+    """
     if column.kind == "category":
         words, index = as_words(cells)
         levels = sum(map(bool, words))
@@ -163,8 +168,11 @@ def odd(column: Column, cells: Any, unnamed: bool, version: int) -> tuple[str, s
     if counts and (np.diff(values) == 1).all():
         drop = paste("task.drop", [column.name])
         reason = "it counts the rows"
-        return (reason, "") if unnamed else ("", f"{reason} ({drop} leaves it out)")
-    if values.dtype.kind in "iu" and _IDENTIFIER.fullmatch(column.name) and cells.is_unique:
+        if column.name in unnamed:
+            return reason, ""
+        return "", f"{reason} ({drop} leaves it out)"
+    identifies = _IDENTIFIER.fullmatch(column.name) or [*unnamed] == [column.name]
+    if values.dtype.kind in "iu" and identifies and cells.is_unique:
         drop = paste("task.drop", [column.name])
         return "", f"it may only tell the rows apart ({drop} leaves it out)"
     return "", sentinel(cells)

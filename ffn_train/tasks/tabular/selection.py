@@ -120,7 +120,7 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
             if kind == Column(name, "number") and name in reading.categorical:
                 kind = Column(name, "category")  # of codes
         if isinstance(kind, Column):
-            reason, note = odd(kind, cells, name in reading.unnamed, roles.version)
+            reason, note = odd(kind, cells, reading.unnamed, roles.version)
             asked_for = name in requested or name in categories
             if reason and not asked_for:
                 left_out.append((name, reason))
