@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_network()
     options = parser.parse(arguments)
     with parser.mistakes():
-        if options.out is not None and options.out.suffix.lower() != ".csv":
+        if options.out is not None and options.out.suffix.lower() not in ("", ".csv", ".txt"):
             raise SettingError(f"--out must end in .csv, as what it writes is, got {options.out}")
         load(options.parts)
         given = (options.table, options.out and free(options.out))

@@ -542,7 +542,7 @@ def test_the_file_that_is_read_is_not_written_over(
     assert table.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["out.parquet", "out.csv.gz", "out.xlsx", "out"])
+@pytest.mark.parametrize("name", ["out.parquet", "out.csv.gz", "out.xlsx", "out.tsv"])
 def test_predictions_are_written_to_files_of_their_kind(
     name: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
