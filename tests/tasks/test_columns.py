@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from ffn_train.tasks.tabular import TableTask
 from ffn_train.tasks.tabular.columns import Columns
 from tests.tasks.written import HEADER, ROWS, data, lines, read, refusal, rng, task
 
@@ -113,6 +116,30 @@ def test_a_number_far_from_all_others_is_remarked(folder: Path, value: str) -> N
     assert data(beside(cells, MANY), target="c").notes[1].count(value) == 2
     for ordinary in (["0", *cells[:-1]], [*cells[:-1], "-9"], [*cells[:-1], "1500"]):
         assert "far from" not in data(beside(ordinary, MANY)).notes[1]
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%d", "%d.%m.%Y 00:00"])
+@pytest.mark.parametrize("year", [1900, 9999])
+def test_a_date_far_from_all_others_is_remarked(year: int, form: str, folder: Path) -> None:
+    days = [date(2020, 1, 1 + i) for i in range(20)]
+    word = date(year, 12, 31).strftime(form)
+    content = beside([*(day.strftime(form) for day in days), word], MANY)
+    said = f"c: {word} in 4 rows, far from the rest ('task.missing=[{word}]')"
+    assert said in data(content).notes[1]
+    assert "far from" not in data(content, missing=[word]).notes[1]
+    ordinary = data(beside([*map(str, days), "2020-02-08"], MANY))
+    assert "far from" not in ordinary.notes[1]
+
+
+def test_a_date_far_from_all_others_is_remarked_in_a_frame(folder: Path) -> None:
+    days = pd.date_range("2020-01-01", periods=40).where(np.arange(40) % 4 > 0, "1900-01-01")
+    frame = pd.DataFrame({"c": days, "y": np.arange(40) % 7})
+
+    def note(**chosen: Any) -> str:
+        return TableTask(target="y", frame=frame, **chosen).data(rng(), rng(1)).notes[1]
+
+    assert "1900-01-01 in 10 rows, far from the rest ('task.missing=[1900-01-01]')" in note()
+    assert "far from" not in note(missing=["1900-01-01"])
 
 
 @pytest.mark.parametrize("name", ["id", "user_id", "userID", "No.", "Unnamed: 0"])

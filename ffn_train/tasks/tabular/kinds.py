@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ffn_train.nn.core import Array
 from ffn_train.tasks.table import BLOCK
 from ffn_train.tasks.tabular.categories import as_words
 from ffn_train.tasks.tabular.cells import (
@@ -159,6 +160,8 @@ def odd(column: Column, cells: Any, unnamed: Sequence[str], version: int) -> tup
         return "", ""
     if column.kind == "boolean" and cells.notna().all() and len(factorized(cells)[1]) == 1:
         return "", "the same in all rows"
+    if column.kind == "date" and column.date not in (*CLOCKS, COMPACT, DURATION):
+        return "", _sentinel_date(cells, column.date)
     if column.kind != "number" or cells.dtype.kind not in "iuf":
         return "", ""
     values = cells.to_numpy()
@@ -194,10 +197,31 @@ def sentinel(cells: Any) -> str:
         marks = value < 0 or {*word} <= {*"9."}
         if not marks or hits < max(3, RARE * len(values)):
             continue
-        rest = values[(values != value) & ~np.isnan(values)]
-        with np.errstate(over="ignore"):
-            apart = len(rest) > 0 and np.abs(rest - value).min() > np.ptp(rest)
-        if apart and len(np.unique(rest)) > CODES:
-            setting = paste("task.missing", [word])
-            return f"{word} in {hits:,} rows, far from the rest ({setting})"
+        if _is_apart(values, value):
+            return _far(word, int(hits))
     return ""
+
+
+def _sentinel_date(cells: Any, form: str) -> str:
+    """``sentinel`` of dates, such as 9999-12-31, of which any may stand for missing ones."""
+    days, (codes, uniques) = as_days(cells, form)[0], factorized(cells)
+    for extreme in (np.fmin, np.fmax):
+        day = extreme.reduce(days)
+        where = np.flatnonzero(days == day)
+        if len(where) >= max(3, RARE * len(days)) and _is_apart(days, day):
+            word = uniques.astype(str).iloc[codes[where[0]]]  # as ``named`` has it
+            return _far(word.strip(), len(where))
+    return ""
+
+
+def _is_apart(values: Array, value: float) -> bool:
+    """Whether a value is further from all others, of more than a few, than these are apart."""
+    rest = values[(values != value) & ~np.isnan(values)]
+    with np.errstate(over="ignore"):
+        apart = len(rest) > 0 and np.abs(rest - value).min() > np.ptp(rest)
+    return bool(apart and len(np.unique(rest)) > CODES)
+
+
+def _far(word: str, hits: int) -> str:
+    setting = paste("task.missing", [word])
+    return f"{word} in {hits:,} rows, far from the rest ({setting})"
