@@ -129,12 +129,14 @@ def _tell(line: str) -> None:
 def _streams() -> None:
     """Make the standard streams writable, whatever the shell has done to them.
 
-    A closed one becomes the null device; otherwise the next opened file would get its number.
-    Characters that stdout's encoding lacks are escaped.
+    A closed one becomes the null device, also for the workers of a sweep; otherwise the next opened
+    file would get its number. Characters that stdout's encoding lacks are escaped.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 for good
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115 for good
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
     if isinstance(sys.stdout, io.TextIOWrapper):
         with suppress(OSError):  # a closed pipe, which the first write reports
             sys.stdout.reconfigure(errors="backslashreplace")

@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import chdir, suppress
@@ -175,6 +177,19 @@ def test_idle_workers_end_and_others_can_take_their_place() -> None:
         while alive(worker) and time.monotonic() < end:
             time.sleep(0.02)
         assert not alive(worker)
+
+
+def test_closed_streams_fail_no_worker(tmp_path: Path) -> None:
+    pytest.importorskip("joblib", reason="joblib is not installed (extra 'parallel')")
+    arguments = ["-m", "ffn_train", "-m", *SMALL, "seed=0,1", "sweep.dir=sweep"]
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&- 2>&-', "sh", sys.executable, *arguments],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "2 finished of 2 jobs" in done.stdout
 
 
 def forge(sweep: Path, **changes: Any) -> str:
