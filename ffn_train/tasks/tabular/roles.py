@@ -36,6 +36,14 @@ class Wanted:
     version: int = VERSION
 
 
+def named_columns(key: str, value: Any) -> tuple[str, ...]:
+    """The names in a setting of one name or a list of names, numbers as their digits."""
+    names = value if isinstance(value, (list, tuple)) else [value]
+    if not all(isinstance(name, (str, int, float)) and type(name) is not bool for name in names):
+        raise SettingError(f"{key} must be a column's name or a list of names, got {value!r}")
+    return tuple(str(name).strip() for name in names)
+
+
 class Names:
     """Resolves names in settings: a column's name, its index, or first or last."""
 

@@ -28,7 +28,7 @@ from ffn_train.tasks.tabular.file import read
 from ffn_train.tasks.tabular.numerals import MARKS, MISSING, VERSION
 from ffn_train.tasks.tabular.problems import LISTED
 from ffn_train.tasks.tabular.reading import Reading, unused
-from ffn_train.tasks.tabular.roles import Wanted
+from ffn_train.tasks.tabular.roles import Wanted, named_columns
 from ffn_train.tasks.tabular.selection import Selection, described, long_codes, select
 from ffn_train.tasks.task import Task
 
@@ -279,14 +279,14 @@ class TableTask(Task):
         return [str(name) for name in self._frame("path", self._hints)[0].columns]
 
     def _wanted(self) -> Wanted:
-        groups = () if self.groups is None else _names("task.groups", self.groups)
+        groups = () if self.groups is None else named_columns("task.groups", self.groups)
         return Wanted(
-            target=_names("task.target", self.target),
-            inputs=_names("task.inputs", self.inputs),
-            drop=_names("task.drop", self.drop),
-            categories=_names("task.categories", self.categories),
+            target=named_columns("task.target", self.target),
+            inputs=named_columns("task.inputs", self.inputs),
+            drop=named_columns("task.drop", self.drop),
+            categories=named_columns("task.categories", self.categories),
             groups=groups,
-            missing=_names("task.missing", self.missing),
+            missing=named_columns("task.missing", self.missing),
             dates=self.dates,
             classes=self.classes,
             truths=self.truths,
@@ -302,7 +302,7 @@ class TableTask(Task):
             header=self.header,
             units=self.units,
             skip=self.skip,
-            missing=frozenset(_names("task.missing", self.missing)),
+            missing=frozenset(named_columns("task.missing", self.missing)),
             version=self.version,
         )
 
@@ -451,11 +451,3 @@ def _note(source: str, reading: Reading, left_out: Mapping[str, int]) -> str:
 def _table(columns: Columns, frame: Any) -> Table:
     outputs = columns.classes or columns.targets
     return Table(columns.coded(frame), columns.values(frame), columns.names, outputs)
-
-
-def _names(key: str, value: Any) -> tuple[str, ...]:
-    """The names in a setting of one name or a list of names, numbers as their digits."""
-    names = value if isinstance(value, (list, tuple)) else [value]
-    if not all(isinstance(name, (str, int, float)) and type(name) is not bool for name in names):
-        raise SettingError(f"{key} must be a column's name or a list of names, got {value!r}")
-    return tuple(str(name).strip() for name in names)
