@@ -279,6 +279,11 @@ def no_step(model: Net, x: Tensor, run: Watch) -> None:
     run.log(0.0)
 
 
+def two_rows_for_a_step(model: Net, x: Tensor, run: Watch) -> None:
+    train(model, x, run, steps=2)
+    run.log(0.0)
+
+
 def a_copy(model: Net, x: Tensor, run: Watch) -> None:
     train(copy.deepcopy(model), x, run)
 
@@ -320,6 +325,7 @@ def a_closed_watch(model: Net, x: Tensor, run: Watch) -> None:
         (a_block_in_eval_mode, r"step 0 is due, but layers\.1 ran in eval mode"),
         (no_backward_pass, "step 0 is due, but no backward pass reached the blocks"),
         (no_step, "step 0 is due, but no optimizer has taken it"),
+        (two_rows_for_a_step, "step 2: no optimizer has taken a step since the last row; call"),
         (a_copy, "nor does a copy of the model"),
         (an_untold_scaler, "a gradient scaler multiplies the loss: pass it as scaler="),
         (no_parameter_gradients, "gave no parameter a gradient"),

@@ -113,6 +113,14 @@ class Hooks:
         _remove(self._handles)
         self.seen.passes.clear()
 
+    def check_taken(self) -> None:
+        """Raises Unwatchable for a row without a step, once an optimizer has been seen."""
+        if self._ours and not self.seen.taken:
+            raise Unwatchable(
+                f"step {self.seen.step}: no optimizer has taken a step since the last row; call "
+                "run.log once after each"
+            )
+
     def used_passes(self) -> list[Pass]:
         """The passes whose gradients a due step used. Raises Unwatchable if anything is missing."""
         seen = self.seen

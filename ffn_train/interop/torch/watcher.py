@@ -56,14 +56,15 @@ class Watch(Recording):
 
         ``loss``: of the whole step. ``scalars``: of the other columns, such as
         ``validation_loss``. A step that the gradient scaler skipped has no row.
-        Raises Unwatchable for a due step that was not observed completely, SettingError for
-        scalars that do not fit.
+        Raises Unwatchable for a due step that was not observed completely and for a second row
+        of a step, SettingError for scalars that do not fit.
         """
         if self._closed:
             raise Unwatchable("the watch is closed: it takes no more steps")
         seen = self._hooks.seen
         step = seen.step
         if self._hooks.scaler is None or seen.taken:
+            self._hooks.check_taken()
             measures = self._measures() if seen.due else {}
             assert self._recorder is not None
             rate = {} if math.isnan(seen.lr) else {"lr": seen.lr}
