@@ -35,6 +35,9 @@ def test_the_split_by_order_and_by_groups(folder: Path) -> None:
     assert len(parts.validation) == 5
     assert made.input_names == ("a", "b")
     assert parts_of(data(grouped(), groups="who")).validation.tolist() == parts.validation.tolist()
+    assert "one group" not in made.notes[1]
+    lacking = data(grouped().replace("v,", "NA,"), groups="who").notes[1]
+    assert "; who: 5 rows without it are one group;" in lacking
     text = grouped().replace("v,", "u,").replace("x,", "u,")
     assert "has 1 group only" in refusal(lines(["1,2,u,3"] * 5, "a,b,who,y"), groups="who")
     assert len(parts_of(data(text, groups="who", validation=0.9)).train) > 0

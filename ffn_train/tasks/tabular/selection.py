@@ -92,6 +92,10 @@ def select(frame: Any, reading: Reading, roles: Wanted, source: str) -> Selectio
         )
     inputs, remarks = [], [(name, f" in {unit}") for name, unit in units.items()]
     left_out = [(name, "it groups the rows") for name in groups if name not in candidates]
+    for name in groups:
+        lacking = int(frame[name].isna().sum())
+        if lacking > 1:
+            remarks.append((name, f": {lacking:,} rows without it are one group"))
     may_be_classes = len(targets) == 1 and roles.classes is not False
     classes = None
     for name in targets:
