@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -93,6 +94,21 @@ def test_text_that_hydra_cannot_read_is_taken_as_it_is() -> None:
     config = compose(["task=csv", "task.target=age (years)", "run.dir=ü/${seed}"])
     assert config["task"]["target"] == "age (years)"
     assert config["run"]["dir"] == "ü/0"
+
+
+@pytest.mark.parametrize(
+    ("text", "lists"),
+    [
+        ("[a],[b,c (x)]", [["a"], ["b", "c (x)"]]),
+        ("[c (x), b] , [a]", [["c (x)", "b"], ["a"]]),
+        ("[a,c (x)],b", [["a", "c (x)"], "b"]),
+    ],
+)
+def test_lists_that_hydra_cannot_read_stay_apart_in_a_sweep(text: str, lists: list[Any]) -> None:
+    (swept,) = parse([f"task.inputs={text}"])
+    assert [value_of("task.inputs", value) for value in swept.values] == lists
+    (one,) = parse(["task.inputs=[c (x)[1],b]"])  # a name with brackets of its own
+    assert one.value == ["c (x)[1]", "b"]
 
 
 @pytest.mark.parametrize(
