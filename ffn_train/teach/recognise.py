@@ -60,6 +60,8 @@ class Forward:
         if self.alone:
             return "; x (D,)"
         words = self.letters[1:-1] if self.network is None else ()
+        if self.subject.convention.columns:  # as those of x, the samples of y lie in columns
+            words = tuple((n, word[::-1] if n == "y" else word) for n, word in words)
         return "".join(f"; {n} ({', '.join(word)})" for n, word in words if not word or "N" in word)
 
     def outcome(self) -> Outcome:

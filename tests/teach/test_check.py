@@ -111,6 +111,7 @@ def test_an_argument_y_has_samples_in_columns_where_x_has() -> None:
         "g, x, W, y): return W.T @ (g * y), (g * y) @ x.T, g * (W @ x)",
     )
     assert str(report).startswith("backward: right: dx, dW and dy agree"), report
+    assert str(report).endswith("; y (H, N)")
 
 
 def test_an_activation_is_given_to_an_unknown_function() -> None:
