@@ -41,7 +41,7 @@ class Call:
     """A call of a function, after that of ``forward`` if there is one, as in a training step.
 
     The first ``count`` of the arguments are those of ``forward``. ``cached``: what it returns
-    after y is passed on: ``y, cache = forward(...)``, ``backward(dy, cache)``.
+    after y is passed on, ``y, cache = forward(...)``, ``backward(dy, cache)``; y if that is all.
     """
 
     name: str
@@ -127,7 +127,8 @@ class Local:
             rest = given[call.count :]
             if call.forward:
                 result = self.functions[call.forward](*given[: call.count])
-                rest += tuple(result[1:]) if call.cached else ()
+                kept = result[1:] if isinstance(result, (tuple, list)) else [result]
+                rest += tuple(kept) if call.cached else ()
             return self.functions[call.name](*rest)
 
         return _guarded(run, call.arguments)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, permutations, product
 from typing import Any
@@ -29,6 +30,7 @@ AROUND: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     ((), (SLOPE, "dy")),
 )
 REMEMBERED = [("dy",), ("dy", SLOPE), (SLOPE, "dy")]  # where the forward pass keeps the others
+OUTPUT = re.compile("y.*|out.*|act.*|res.*|[ahps]", re.IGNORECASE)  # names of what forward returned
 FORWARD = ("x", "W", "b", ACT)  # the arguments of forward_pass
 TEXTBOOK = ("forward_pass", "backward_pass", "backprop_two_layer", "residual_backward")
 
@@ -222,7 +224,18 @@ def _pair_as(reading: Forward, backward: str, shown: str, first: bool) -> Findin
         return Finding.unchecked(shown, unfit(bench, passed.name, reading))
     names = {role: name for name, role in given.items()}
     finding = _best(subject, roles, network, inputs, [passed.convention], names, shown)
+    if not finding.right and _takes_output(signature, given):
+        after = replace(subject, cached=True)
+        finding = _clearest(
+            [finding, _best(after, [("dy",)], network, inputs, [passed.convention], names, shown)]
+        )
     return replace(finding, text=f"{finding.text}{reading.guessed}") if finding.right else finding
+
+
+def _takes_output(signature: Signature, given: Collection[str]) -> bool:
+    """Whether a backward function takes y, as ``sigmoid_backward(dy, y)`` may, by its names."""
+    _, *kept = signature.names
+    return len(kept) == 1 and kept[0] not in given and OUTPUT.fullmatch(kept[0]) is not None
 
 
 def _arguments(

@@ -181,6 +181,21 @@ def affine_relu_backward(dout, cache):
     first, a = cache
     return affine_backward(dout * (a > 0), first)
 """,
+    "a backward pass that takes the output": """
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+def sigmoid_backward(dy, y):
+    return dy * y * (1 - y)
+""",
+    "a softmax whose backward pass takes the output": """
+def softmax_forward(x):
+    e = np.exp(x)
+    return e / e.sum(-1, keepdims=True)
+
+def softmax_backward(dout, out):
+    return out * (dout - (dout * out).sum(-1, keepdims=True))
+""",
     "a second array like x": """
 def residual_forward(x, ffn):
     return x + ffn
