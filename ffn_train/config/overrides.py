@@ -18,10 +18,8 @@ from ffn_train.config.settings import SettingError, declared, kinds, shortened
 
 CONFIG_DIR = "--config-dir="  # prefix of a directory of presets among the overrides
 PATHS = {key for key, setting in DECLARED.items() if setting.check is path} | {"task.path"}
-_LIST = re.compile(r"\[[^\[\]]*\]")
-_ITEM = re.compile(  # a value, which may be a list, among others
-    rf"""\s*("[^"]*"|'[^']*'|{_LIST.pattern}(?=\s*(?:,|$))|[^,]+)\s*(?:,|$)"""
-)
+# a value of a comma-separated list, which may be a list itself
+_ITEM = re.compile(r"""\s*("[^"]*"|'[^']*'|\[[^][]*\](?=\s*(?:,|$))|[^,]+)\s*(?:,|$)""")
 
 
 def refuse_bytes(overrides: Sequence[str]) -> None:
@@ -144,8 +142,9 @@ def _literal(text: str) -> str:
     """An override that Hydra's grammar cannot parse, with each of its values in quotes."""
     key, _, value = text.partition("=")
     items = [item.strip() for item in _ITEM.findall(value)]
-    lists = len(items) > 1 and _LIST.fullmatch(items[0])  # [a],[b] is not one of a] and [b
-    if key not in PATHS and re.fullmatch(r"\[.*\]", value.strip()) and not lists:
+    # [a],[b] are two lists, not one of a] and [b
+    several_lists = len(items) > 1 and re.fullmatch(r"\[[^][]*\]", items[0])
+    if key not in PATHS and re.fullmatch(r"\[.*\]", value.strip()) and not several_lists:
         return f"{key}={_verbatim(value.strip())}"
     return f"{key}={','.join(map(_verbatim, items))}"
 

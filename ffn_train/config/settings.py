@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeGuard, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeGuard, TypeVar, cast, get_args, get_type_hints
 
 T = TypeVar("T")
 _hints = cache(get_type_hints)
@@ -142,8 +142,7 @@ def setting(says: str, default: Any = REQUIRED, **declared: Any) -> Any:
 
 def section(cls: type[T]) -> T:
     """A dataclass field that is a section, whose settings another dataclass declares."""
-    declared: T = field(metadata={"section": cls})
-    return declared
+    return cast("T", field(metadata={"section": cls}))
 
 
 def declared(cls: Any) -> Mapping[str, Setting]:
