@@ -12,6 +12,7 @@ from ffn_train.config.settings import SettingError
 from ffn_train.tasks.tabular import TableTask
 from ffn_train.tasks.tabular.dialect import Given, find
 from ffn_train.tasks.tabular.numerals import Numerals
+from ffn_train.tasks.tabular.text import SAMPLE
 from tests.tasks.written import (
     HEADER,
     PLAIN,
@@ -145,6 +146,16 @@ def test_a_first_row_with_quoted_words_between_blanks_is_no_header(folder: Path)
     rows = [f'{row.replace(",", "  ")}\t"a car"\n' for row in ROWS]
     table = read("".join(rows), target=2, drop=["column3"])
     np.testing.assert_array_equal(table.targets, read(PLAIN).targets)
+
+
+@pytest.mark.parametrize("above", ["", "# wide\n" * 9])
+def test_a_header_may_be_longer_than_the_sample(above: str, folder: Path) -> None:
+    names = [f"c{place:0500}" for place in range(2200)]
+    assert len(",".join(names)) > SAMPLE
+    rows = [",".join([str(row), *"1" * 2198, str(row * row)]) for row in range(8)]
+    table = read(above + lines(rows, ",".join(names)), target=-1)
+    assert table.input_names[-1] == names[-2]
+    assert table.targets[-1] == 49
 
 
 @pytest.mark.parametrize("rows", [["New York"], ["New York", "Rom"], ["a b c d", "e f g", "h i"]])

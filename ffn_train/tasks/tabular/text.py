@@ -21,7 +21,7 @@ from ffn_train.tasks.tabular.pieces import fast_and_exact, in_pieces
 from ffn_train.tasks.tabular.reading import SKIP, Reading, unique
 
 MOST_NOTES = 10  # lines below a table that may be no rows
-SAMPLE = 2**20  # characters in which the dialect is detected
+SAMPLE = 2**20  # characters in which the dialect is detected, or more where lines are long
 _FOOTNOTE = re.compile(r"\W*[^\W\d_]+( [^\W\d_]+){0,3}: .|[*†]+\s?[^\W\d]")
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
@@ -49,12 +49,12 @@ def text(
         stream.read(after)
         return stream
 
-    sample = decoded(0).read(SAMPLE)
+    sample, whole = _sample(decoded(0))
     if "\0" in sample:
         line = sample.count("\n", 0, sample.index("\0")) + 1
         raise SettingError(f"is not text: line {line} has a null byte")
     marked = sample.startswith("\ufeff")  # a mark that this encoding leaves in
-    dialect = find(sample[marked:], hints, whole=len(sample) < SAMPLE)
+    dialect = find(sample[marked:], hints, whole=whole)
     body = marked + dialect.body
     names, unnamed, renamed = unique(dialect.names)
     words = [place for place, name in enumerate(names) if name in hints.words]
@@ -70,7 +70,7 @@ def text(
         return _parsed(_Rows(rows), dialect, {**options, **more}, lambda: decoded(body))
 
     frame, remarks = None, dialect.remarks
-    if as_bytes and path is not None and len(sample) == SAMPLE:
+    if as_bytes and path is not None and not whole:
         frame = in_pieces(path, sample[:body], options)
     if frame is None:
         frame = parsed()
@@ -102,6 +102,17 @@ def text(
         renamed=renamed,
         remarks=remarks,
     )
+
+
+def _sample(stream: IO[str]) -> tuple[str, bool]:
+    """The beginning of a text, with several of its longest lines, and whether it is all."""
+    sample, wanted = "", SAMPLE
+    while True:
+        sample += stream.read(wanted - len(sample))
+        longest = max(map(len, re.split(r"[\r\n]", sample)))
+        if len(sample) < wanted or 4 * longest < wanted:
+            return sample, len(sample) < wanted
+        wanted *= 2
 
 
 def _marks_alone(cells: Any) -> bool:
