@@ -21,7 +21,8 @@ from ffn_train.tasks.tabular.pieces import fast_and_exact, in_pieces
 from ffn_train.tasks.tabular.reading import SKIP, Reading, unique
 
 MOST_NOTES = 10  # lines below a table that may be no rows
-SAMPLE = 2**20  # characters in which the dialect is detected, or more where lines are long
+SAMPLE = 2**20  # characters in which the dialect is detected, or more where lines are long,
+LARGEST_SAMPLE = 2**26  # but not a whole file without line ends
 _FOOTNOTE = re.compile(r"\W*[^\W\d_]+( [^\W\d_]+){0,3}: .|[*†]+\s?[^\W\d]")
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
@@ -110,7 +111,7 @@ def _sample(stream: IO[str]) -> tuple[str, bool]:
     while True:
         sample += stream.read(wanted - len(sample))
         longest = max(map(len, re.split(r"[\r\n]", sample)))
-        if len(sample) < wanted or 4 * longest < wanted:
+        if len(sample) < wanted or 4 * longest < wanted or wanted == LARGEST_SAMPLE:
             return sample, len(sample) < wanted
         wanted *= 2
 
