@@ -102,7 +102,8 @@ def table(comparison: Comparison, width: int = sys.maxsize) -> str:
 
 
 def _best(comparison: Comparison) -> str:
-    """The group of the best mean, by its settings; "" for a metric without a better end.
+    """The group of the best mean, by its settings; "" for a metric without a better end. Runs of it
+    that the mean leaves out because they were lost, or that go on, are told.
 
     If the metric is another quantity in some runs, there is none, and the words say why.
     """
@@ -115,7 +116,12 @@ def _best(comparison: Comparison) -> str:
     if keys := differences(comparison.measured, metric):
         return f"no {end} {metric.symbol}: the runs {in_words(keys)}"
     mean, group = min(known, key=lambda pair: metric.badness(pair[0]))
-    return f"{end} {metric.symbol}: {group} ({mean:.3g})"
+    words = [f"{mean:.3g}"]
+    if group.n_lost:
+        words.append(f"{group.n_lost} of {len(group.measured)} diverged or stopped")
+    if any(case.unfinished for case in group.ended):
+        words.append("unfinished")
+    return f"{end} {metric.symbol}: {group} ({', '.join(words)})"
 
 
 def _across(columns: Sequence[Column]) -> int:

@@ -67,6 +67,15 @@ def test_groups_that_were_held_back_are_named_if_they_are_few() -> None:
     assert compared(*long, *cases[1:2]).verdicts == "held back: rate too large in 2"
 
 
+def test_the_best_group_is_named_with_what_its_mean_leaves_out() -> None:
+    others = [case(1.0, depth=8, seed=seed) for seed in range(2)]
+    lost = compared(case(0.5, depth=4), case(9.0, depth=4, seed=1, state="diverged"), *others)
+    said = "lowest final validation loss: depth=4 (0.5, 1 of 2 diverged or stopped)"
+    assert said in table(lost)
+    going = compared(case(0.5, depth=4, state="interrupted"), *others)
+    assert "lowest final validation loss: depth=4 (0.5, unfinished)" in table(going)
+
+
 def test_a_row_for_each_run() -> None:
     lost = case(7, depth=4, residual="none", seed=3, state="diverged")
     lines = rows(tables(compared(*small_sweep(), lost))["runs.csv"])
