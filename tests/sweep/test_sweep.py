@@ -171,6 +171,7 @@ def test_a_preset_may_hold_the_space() -> None:
         (("optimizer.lr=interval(0.1,inf)",), "both finite"),
         (("threads=1,2",), "threads changes no result, so it cannot be varied"),
         (("sweep.dir=a,b",), "sweep.dir changes no result"),
+        (("seed=0,1", "sweep.dir=s-${seed}"), "sweep.dir is s-0 for a job and s-1 for another"),
         (("logger=none,tensorboard",), "logger changes no result, so it cannot be varied"),
         (("seed=0,1", "sweep.zip=[[seed,3]]"), "sweep.zip must be a list of keys"),
         (("sweep.grid={seed:[]}",), "sweep.grid.seed must be a list of values, got []"),
