@@ -21,8 +21,8 @@ from ffn_train.tasks.tabular.pieces import fast_and_exact, in_pieces
 from ffn_train.tasks.tabular.reading import SKIP, Reading, unique
 
 MOST_NOTES = 10  # lines below a table that may be no rows
-SAMPLE = 2**20  # characters in which the dialect is detected, or more where lines are long,
-LARGEST_SAMPLE = 2**26  # but not a whole file without line ends
+SAMPLE = 2**20  # characters in which the dialect is detected
+LARGEST_SAMPLE = 2**26  # the same where lines are long
 _FOOTNOTE = re.compile(r"\W*[^\W\d_]+( [^\W\d_]+){0,3}: .|[*†]+\s?[^\W\d]")
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
