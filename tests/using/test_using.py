@@ -761,6 +761,18 @@ def test_a_network_of_one_input_reads_one_column(
     np.testing.assert_array_equal(frame[model.columns.inputs[0].name], values)
 
 
+def test_lines_that_are_skipped_above_rows_without_names_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{i}.5,{i * i % 7}" for i in range(12)]
+    chosen = ("task.target=-1", "task.skip=1")
+    trained_on("\n".join(["A title", *rows]), tmp_path, *chosen)
+    predict.main([str(tmp_path / "run"), write(tmp_path / "new.csv", "\n".join(rows[:4]))])
+    streams = capsys.readouterr()
+    assert len(streams.out.splitlines()) == 1 + 3
+    assert streams.err.startswith("1 line above the rows left out; R² ")
+
+
 def test_a_word_in_the_first_row_is_no_unit_where_training_had_none(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

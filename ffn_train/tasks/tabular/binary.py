@@ -13,7 +13,7 @@ import numpy as np
 from ffn_train.config.settings import SettingError, first_line
 from ffn_train.tasks.tabular.cells import shown, with_cells
 from ffn_train.tasks.tabular.content import too_large
-from ffn_train.tasks.tabular.dialect import LINES, Given, header_and_units
+from ffn_train.tasks.tabular.dialect import LINES, Given, header_and_units, of_skipped
 from ffn_train.tasks.tabular.numerals import Numerals, missing_words, numerals_of
 from ffn_train.tasks.tabular.reading import Reading, unique
 
@@ -130,7 +130,8 @@ def excel(file: io.BytesIO, hints: Given) -> tuple[Any, Reading]:
     frame = cells.reindex(range(above, int(places[-1]) + 1)).reset_index(drop=True).infer_objects()
     frame.columns = rows[0] if header else [""] * cells.shape[1]
     kind = "Excel" if len(filled) == 1 else f"Excel, the first of {len(filled)} sheets"
-    return settled(frame, kind, hints, header=header, units=units)
+    remarks = () if header else of_skipped(hints)
+    return settled(frame, kind, hints, header=header, units=units, remarks=remarks)
 
 
 def _as_typed(cell: Any) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 
-from ffn_train.config.settings import SettingError
+from ffn_train.config.settings import SettingError, counted
 from ffn_train.tasks.tabular.numerals import (
     BLANKS,
     MISSING,
@@ -140,6 +140,7 @@ def find(text: str, hints: Given, *, whole: bool) -> Dialect:
             _size(lines[:first]),
             header=False,
             fields=width,
+            remarks=of_skipped(hints),
         )
     if separator not in (",", " ") and len(names) > 1:
         names[-1] = names[-1].rstrip(",").strip()  # a remnant of a former separator
@@ -164,6 +165,13 @@ def find(text: str, hints: Given, *, whole: bool) -> Dialect:
         fields=width,
         remarks=tuple(remarks),
     )
+
+
+def of_skipped(hints: Given) -> tuple[str, ...]:
+    """A remark on lines that are skipped, for a table without names that would tell if they are
+    rows.
+    """
+    return (f"{counted(hints.skip, 'line')} above the rows left out",) if hints.skip else ()
 
 
 def _size(lines: Sequence[str]) -> int:
