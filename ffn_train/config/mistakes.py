@@ -35,7 +35,6 @@ FUNCTIONS = {  # of a value, and how each is written
     "tag": "tag(log,interval(LOW,HIGH))",
     "glob": "glob(PATTERN)",
     "sort": "sort(A,B,...), of numbers or of words",
-    "shuffle": "shuffle(A,B,...)",
     **{kind: f"{kind}(NUMBER)" for kind in ("int", "float")},
     **{kind: f"{kind}(VALUE)" for kind in ("bool", "str")},
 }

@@ -101,9 +101,12 @@ def _refuse_no_choice(text: str, override: Any) -> None:
 
 @cache
 def _parser() -> Any:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.overrides_parser import OverridesParser, create_functions
 
-    return OverridesParser.create()
+    functions = create_functions()
+    # its order is another one each time: the same command would not be the same sweep
+    del functions.definitions["shuffle"]
+    return OverridesParser(functions)
 
 
 def is_text(key: str) -> bool:
