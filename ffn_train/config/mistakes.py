@@ -59,6 +59,7 @@ def one_line(error: BaseException) -> str:
         GrammarParseError,
         InterpolationResolutionError,
         UnsupportedInterpolationType,
+        ValidationError,
     )
 
     text = str(error) or str(error.__cause__ or "")  # Hydra may only wrap it
@@ -89,6 +90,8 @@ def one_line(error: BaseException) -> str:
     unresolved = GrammarParseError, InterpolationResolutionError, UnsupportedInterpolationType
     if isinstance(wrong := error.__cause__ or error, unresolved):
         return f"{wrong.full_key}: {_no_reference(str(wrong))}; \\${{ is the text ${{"
+    if isinstance(error.__cause__, ValidationError):  # of a launcher's setting, which has a type
+        return f"{error.__cause__.full_key}: {str(error.__cause__).splitlines()[0]}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("See https")]
     return " ".join(lines[:2]) if lines else type(error).__name__

@@ -204,6 +204,14 @@ def test_a_mistake_is_found_before_any_job_starts(overrides: tuple[str, ...], me
     assert "\n" not in str(caught.value)
 
 
+def test_a_launchers_setting_of_another_type_is_told_with_its_type() -> None:
+    pytest.importorskip("joblib", reason="joblib is not installed (extra 'parallel')")
+    with pytest.raises(SettingError) as caught:
+        check([*SMALL, "seed=0,1", "hydra.launcher.n_jobs=two"])
+    said = "hydra.launcher.n_jobs: Value 'two' of type 'str' could not be converted to Integer"
+    assert str(caught.value) == said
+
+
 def test_jobs_that_differ_in_the_seed_alone_are_checked_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
