@@ -144,12 +144,17 @@ def kinds_of(key: str) -> list[tuple[Any, ...]]:
 def _literal(text: str) -> str:
     """An override that Hydra's grammar cannot parse, with each of its values in quotes."""
     key, _, value = text.partition("=")
-    items = [item.strip() for item in _ITEM.findall(value)]
+    values = items(value)
     # [a],[b] are two lists, not one of a] and [b
-    several_lists = len(items) > 1 and re.fullmatch(r"\[[^][]*\]", items[0])
+    several_lists = len(values) > 1 and re.fullmatch(r"\[[^][]*\]", values[0])
     if key not in PATHS and re.fullmatch(r"\[.*\]", value.strip()) and not several_lists:
         return f"{key}={_verbatim(value.strip())}"
-    return f"{key}={','.join(map(_verbatim, items))}"
+    return f"{key}={','.join(map(_verbatim, values))}"
+
+
+def items(values: str) -> list[str]:
+    """Comma-separated values as they are written, what is in quotes or in brackets whole."""
+    return list(filter(None, map(str.strip, _ITEM.findall(values))))
 
 
 def as_written(text: str) -> str:
@@ -189,8 +194,7 @@ def _verbatim(value: str) -> str:
     ):
         return value
     if value[0] == "[" and value[-1] == "]":
-        items = filter(None, map(str.strip, _ITEM.findall(value[1:-1])))
-        return f"[{','.join(map(_verbatim, items))}]"
+        return f"[{','.join(map(_verbatim, items(value[1:-1])))}]"
     return quoted(value)
 
 

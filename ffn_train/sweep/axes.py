@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ffn_train.config.keys import GROUPS, PRESET
-from ffn_train.config.overrides import as_written, grammar, is_literal, is_text, kinds_of
+from ffn_train.config.overrides import as_written, grammar, is_literal, is_text, items, kinds_of
 from ffn_train.config.registry import choices
 from ffn_train.config.settings import SettingError
 
@@ -110,7 +110,10 @@ def _interval(text: str, key: str, value: Any) -> Interval:
 
 
 def _values(text: str, override: Any) -> list[str]:
-    """The values of a key that varies, as on the command line; too many are refused first."""
+    """The values of a key that varies, as on the command line; too many are refused first.
+
+    Hydra would write ``1e5`` as 100000.0 and put a backslash before a blank, which a name has not.
+    """
     value, key = override.value(), override.key_or_group
     if override.value_type.name == "GLOB_CHOICE_SWEEP":
         if key not in GROUPS:
@@ -119,7 +122,9 @@ def _values(text: str, override: Any) -> list[str]:
     else:
         count = _length(value) if override.is_range_sweep() else len(value.list)
         refuse_many(text, count, "values")
-        values = [str(item) for item in override.sweep_string_iterator()] if count else []
+        values = items(text.partition("=")[2]) if is_literal(text) else []
+        if override.value_type.name != "SIMPLE_CHOICE_SWEEP" or len(values) != count:
+            values = [str(item) for item in override.sweep_string_iterator()] if count else []
     if not values:
         raise SettingError(f"{text} has no values")
     return values

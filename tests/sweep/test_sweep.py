@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -132,6 +133,27 @@ def test_the_command_line_outranks_a_grid(written: str) -> None:
 
 def test_a_preset_may_hold_the_space() -> None:
     assert points("+sweep.grid={seed: [3, 4]}".replace(" ", "")) == [("3",), ("4",)]
+
+
+@pytest.mark.parametrize(
+    ("written", "names"),
+    [
+        ("task.target=net price,1e5,w", ["net price", "1e5", "w"]),
+        ("task.target=C6H6(GT),net price,'a, b'", ["C6H6(GT)", "net price", "a, b"]),
+        ("task.path=my data.csv,1e5", ["my data.csv", "1e5"]),
+        ("sweep.grid={task.path: [my data.csv, b.csv]}", ["my data.csv", "b.csv"]),
+        ("task.inputs=[a b,c],[a b]", [["a b", "c"], ["a b"]]),
+        ("task.inputs=[C6H6(GT),c],[a b]", [["C6H6(GT)", "c"], ["a b"]]),
+        ("task.inputs=[C6H6(GT),t [C]]", [["C6H6(GT)", "t [C]"]]),
+    ],
+)
+def test_the_values_of_a_literal_setting_are_taken_as_written(
+    written: str, names: list[Any]
+) -> None:
+    key = re.search(r"task\.(\w+)", written)
+    assert key is not None
+    planned = jobs(["task=table", written])
+    assert [job.config["task"][key[1]] for job in planned] == names
 
 
 @pytest.mark.parametrize(
