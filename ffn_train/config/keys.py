@@ -106,7 +106,7 @@ def lasting(config: Mapping[str, Any], *also: Changes) -> dict[str, Any]:
     return {
         key: float(value) if key in real and is_number(value) else value
         for key, value in flat.items()
-        if key.partition(".")[0] not in (PRESET, *OBSERVING)
+        if key.partition(".")[0] not in (PRESET, "sweep", *OBSERVING)
         and (key not in declarations or declarations[key].changes in changing)
     }
 

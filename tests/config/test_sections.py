@@ -68,6 +68,10 @@ def test_any_other_missing_setting_is_named(key: str) -> None:
 def test_what_changes_no_number_does_not_tell_runs_apart() -> None:
     whole = config()
     assert lasting(config(plot={"when": "always"}, threads=2, engine="compiled")) == lasting(whole)
+    grid = {"model": {"depth": [4, 8]}, "seed": [0, 1]}
+    assert lasting(config(sweep={"grid": grid}), "rounding", "source") == lasting(
+        whole, "rounding", "source"
+    )
     assert lasting(config(seed=7)) != lasting(whole)
     assert lasting(config(engine="compiled"), "rounding") != lasting(whole, "rounding")
 

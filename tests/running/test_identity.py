@@ -105,6 +105,17 @@ def test_the_checkpoints_of_another_seed_are_not_used(
     assert results(tmp_path / "run") == results(tmp_path / "straight")
 
 
+def test_a_run_goes_on_when_the_grid_of_its_preset_has_grown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two, three = ({"sweep": {"grid": {"seed": [*range(n)]}}} for n in (2, 3))
+    cut_run(tmp_path / "run", 5, monkeypatch, **OFTEN, **two)
+    run_in(tmp_path / "run", config(**OFTEN, **three))
+    assert NOTES[-1].startswith(f"{tmp_path / 'run'} continues at step")
+    run_in(tmp_path / "straight", config(**OFTEN))
+    assert results(tmp_path / "run")[files.WEIGHTS] == results(tmp_path / "straight")[files.WEIGHTS]
+
+
 @pytest.mark.parametrize("name", [files.MEASURES, files.SCALARS])
 @pytest.mark.parametrize("loss", ["cut", "altered"])
 def test_logs_that_are_not_those_of_the_checkpoint_are_written_anew(

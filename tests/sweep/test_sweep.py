@@ -541,6 +541,18 @@ def test_a_summary_with_other_steps_is_no_traceback(tmp_path: Path) -> None:
     assert states == ["failed", "finished"]
 
 
+def test_a_grid_grows_and_its_jobs_are_those_of_the_command_line(tmp_path: Path) -> None:
+    def swept(values: str) -> list[str]:
+        return [
+            job.directory
+            for job in run_sweep(check([*TINY, values, f"sweep.dir={tmp_path}"]), print).entries
+        ]
+
+    two = swept("sweep.grid={seed: [0, 1]}")
+    assert swept("sweep.grid={seed: [0, 1, 2]}")[:2] == two
+    assert swept("seed=0,1") == two
+
+
 def test_a_number_that_is_typed_in_another_way_is_the_same_job(tmp_path: Path) -> None:
     directories = []
     for values in ("0.5,1", "0.5,1.0"):
