@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from ffn_train.config.combinations import unused
 from ffn_train.config.directory import search_path
-from ffn_train.config.keys import DECLARED, GROUPS
+from ffn_train.config.keys import DECLARED, GROUPS, PRESET, dotted
 from ffn_train.config.mistakes import launchers, one_line, one_line_errors, plain
 from ffn_train.config.outside import load, loaded
 from ffn_train.config.overrides import CONFIG_DIR, as_written, grammar, refuse_bytes, several
@@ -117,6 +117,9 @@ def _compose(overrides: Sequence[str]) -> tuple[Config, Config, Config]:
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         # errors that Hydra does not wrap
         raise SettingError(f"{' '.join(hydra_overrides)}: {one_line(error)}") from None
+    for key in dotted({PRESET: resolved.get(PRESET, {})}):  # where Hydra puts it by default
+        first = "a preset begins with the line # @package _global_"
+        raise SettingError(f"{key} is not a setting; {first}")
     for group in unused(resolved):
         for text in typed:
             if text.lstrip("+").startswith((f"{group}=", f"{group}.")):

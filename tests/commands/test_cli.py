@@ -431,6 +431,18 @@ def test_what_is_no_plain_value_is_named_with_its_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["", "# Mine\n# @package _global_\n"])
+def test_a_preset_whose_settings_would_not_count_is_refused(text: str, presets: Path) -> None:
+    """Hydra puts them below ``experiment``, and reads the package in the first lines alone."""
+    mine = presets / "mine" / "experiment" / "mine.yaml"
+    mine.write_text(f"{text}model: {{width: 8}}\n")
+    with pytest.raises(SettingError) as caught:
+        compose([f"--config-dir={presets / 'mine'}", "experiment=mine"])
+    assert str(caught.value) == (
+        "experiment.model.width is not a setting; a preset begins with the line # @package _global_"
+    )
+
+
 @pytest.mark.parametrize("name", ["swept", "launched"])
 def test_a_sweep_is_one_also_with_presets_of_ones_own(name: str, presets: Path) -> None:
     chosen = () if name == "launched" else ("hydra/launcher=serial",)
