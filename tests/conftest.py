@@ -79,3 +79,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         everything = metafunc.config.getoption("all_combinations")
         chosen = choices.allowed() if everything else choices.covering()
         metafunc.parametrize("combination", chosen, ids=["-".join(c.values()) for c in chosen])
+
+
+@pytest.fixture
+def seen_by_all(tmp_path: Path) -> Path:
+    """The test's directory, which any user may look into."""
+    for path in (tmp_path, *tmp_path.parents):
+        if path.stat().st_uid == os.getuid() and path != Path("/"):
+            path.chmod(path.stat().st_mode | 0o755)
+    return tmp_path

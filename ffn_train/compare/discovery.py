@@ -55,8 +55,10 @@ def find(roots: Sequence[str | Path], notify: Notify) -> list[Place]:
 
 
 def is_run(path: Path) -> bool:
-    """Whether a directory is a run's, including a run that failed before it started."""
-    return any((path / name).is_file() for name in (files.CONFIG, files.STATUS))
+    """Whether a directory is a run's, including a run that failed before it started; False for one
+    that may not be looked into.
+    """
+    return any(os.path.isfile(path / name) for name in (files.CONFIG, files.STATUS))
 
 
 def recorded_elsewhere(path: Path) -> bool:
@@ -71,7 +73,7 @@ def _below(path: Path, notify: Notify) -> Iterator[tuple[Path, Mapping[str, Any]
     if is_run(path):
         yield path, None, 0
         return
-    if (path / MANIFEST).is_file():
+    if os.path.isfile(path / MANIFEST):
         try:
             entries = read(path)
         except RunError as error:

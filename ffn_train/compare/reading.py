@@ -42,6 +42,8 @@ def _read(place: Place) -> Case | RunError:
         return read_case(place)
     except RunError as error:
         return error
+    except OSError as error:  # another user's
+        return RunError(f"{error.filename}: {error.strerror}")
 
 
 @contextmanager

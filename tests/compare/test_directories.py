@@ -25,6 +25,7 @@ from tests.compare.made_up import (
     titles,
     told,
 )
+from tests.support.command import as_nobody
 from tests.support.small_runs import config, run_in
 
 
@@ -88,6 +89,29 @@ def test_a_damaged_run_is_named_and_left_out(sweep: Path, tmp_path: Path) -> Non
         assert name in note
         assert "\n" not in note
     assert "1 finished, 3 damaged and left out" in table(comparison)
+
+
+def test_what_may_not_be_looked_into_is_named_and_left_out(seen_by_all: Path) -> None:
+    """Runs of another user are in the way of no comparison of one's own."""
+    sweep_of(seen_by_all / "sweep", "seed=0,1")
+    run_in(seen_by_all / "run", config())
+    first, second = sorted((seen_by_all / "sweep" / "jobs").iterdir())
+    for path in (first, seen_by_all / "run"):
+        path.chmod(0)
+
+    def compared() -> None:
+        comparison, notes = told(seen_by_all)
+        print(*(case.path.name for case in comparison.cases), *notes, sep="\n")
+
+    done = as_nobody(compared, seen_by_all)
+    for path in (first, seen_by_all / "run"):
+        path.chmod(0o755)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        second.name,
+        f"{seen_by_all / 'run'}: Permission denied",
+        f"damaged run left out: {first / files.CONFIG}: Permission denied",
+    ]
 
 
 def test_many_runs_are_read_by_several_processes_with_the_same_result(

@@ -9,7 +9,6 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import filelock
 import pytest
@@ -19,10 +18,8 @@ from ffn_train.runs import files
 from ffn_train.runs.directory import claim
 from ffn_train.runs.lock import in_use
 from ffn_train.runs.status import Status, status
-from tests.support.command import Forked
+from tests.support.command import Forked, as_nobody
 from tests.support.small_runs import config, run_in
-
-NOBODY = 65534
 
 
 def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
@@ -113,27 +110,6 @@ def test_looking_for_a_lock_makes_and_writes_nothing(tmp_path: Path) -> None:
     (tmp_path / files.LOCK).unlink()
     os.mkfifo(tmp_path / files.LOCK)
     assert not in_use(tmp_path)  # and does not wait for somebody to write
-
-
-def as_nobody(task: Any, cwd: Path) -> Any:
-    """What a task says in a process that may not write what is not its own."""
-
-    def run() -> None:
-        if os.getuid() == 0:
-            os.setgroups([])
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
-        task()
-
-    return Forked(run, cwd=cwd).wait()
-
-
-@pytest.fixture
-def seen_by_all(tmp_path: Path) -> Path:
-    for path in (tmp_path, *tmp_path.parents):
-        if path.stat().st_uid == os.getuid() and path != Path("/"):
-            path.chmod(path.stat().st_mode | 0o755)
-    return tmp_path
 
 
 def test_a_read_only_directory_costs_one_line(seen_by_all: Path) -> None:

@@ -26,6 +26,7 @@ from ffn_train.config.composition import compose
 from tests.support import parts
 
 PATIENCE = 120.0  # seconds
+NOBODY = 65534
 NOT_WARMED = ("torch", "sklearn", "compiled", "__main__")  # seconds to import, or run when imported
 
 
@@ -127,6 +128,19 @@ def _content(file: IO[bytes]) -> str:
     with file:
         file.seek(0)
         return file.read().decode()
+
+
+def as_nobody(task: Callable[[], object], cwd: Path) -> subprocess.CompletedProcess[str]:
+    """What a task says in a process that may not write what is not its own."""
+
+    def run() -> None:
+        if os.getuid() == 0:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+        task()
+
+    return Forked(run, cwd=cwd).wait()
 
 
 def start(*arguments: str, cwd: Path, module: str = "ffn_train", session: bool = False) -> Forked:
