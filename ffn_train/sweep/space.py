@@ -179,7 +179,9 @@ def _axis(key: str, values: Any) -> Swept:
 
 
 def _item(value: Any) -> str:
-    """A value of a list as on the command line, where a comma needs quotes."""
+    """A value of a list as on the command line, where a comma needs quotes and a key has none."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_item(each)}' for key, each in value.items())}}}"
     if isinstance(value, str) and ("," in value or not value.strip()):
         return quoted(value)
     return str(value)

@@ -256,6 +256,12 @@ def test_a_glob_varies_a_choice() -> None:
     ]
 
 
+def test_a_value_of_a_grid_may_be_a_mapping() -> None:
+    grid = "sweep.grid={measure.quantities: [{signal_rms: 5, default: 50}, default]}"
+    found = [job.config["measure"]["quantities"] for job in jobs([*TINY, grid])]
+    assert found == [{"signal_rms": 5, "default": 50}, "default"]
+
+
 def test_a_value_of_a_grid_may_hold_a_comma() -> None:
     (job,) = jobs(["task=csv", "task.target=y", "sweep.grid={task.path:['a,b.csv']}"])
     assert job.config["task"]["path"] == "a,b.csv"
