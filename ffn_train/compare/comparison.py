@@ -154,10 +154,8 @@ class Comparison:
     @property
     def counts(self) -> str:
         """``27 runs: 3 diverged, 24 finished``."""
-        states = Counter(case.words for case in self.cases)
-        words = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
         damaged = f", {self.skipped} damaged and left out" if self.skipped else ""
-        return f"{counted(len(self.cases), 'run')}: {words}{damaged}"
+        return f"{counted(len(self.cases), 'run')}: {_states(self.cases)}{damaged}"
 
     def frame(self) -> Any:
         """The settings that differ, results and verdict of each run, as a pandas frame.
@@ -236,8 +234,7 @@ def compare(cases: Sequence[Case], options: Options, where: str, skipped: int = 
     if not cases:
         raise SettingError(f"no run in {where} meets --where {' '.join(options.where)}")
     if not any(case.traces for case in cases):
-        states = ", ".join(sorted({case.state for case in cases}))
-        raise SettingError(f"no run in {where} has results yet ({len(cases)} {states})")
+        raise SettingError(f"no run in {where} has results yet ({_states(cases)})")
     settings = [case.settings for case in cases]
     varied = [key for key in differing(settings) if key != SEED]
     keys = varied
@@ -254,6 +251,12 @@ def compare(cases: Sequence[Case], options: Options, where: str, skipped: int = 
     return Comparison(
         groups, keys, varied, layout, metrics, metric, skipped, options, repeated=repeated
     )
+
+
+def _states(cases: Sequence[Case]) -> str:
+    """``3 diverged, 24 finished``."""
+    states = Counter(case.words for case in cases)
+    return ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
 
 
 def _distinct(cases: Sequence[Case]) -> list[Case]:

@@ -260,6 +260,8 @@ def test_jobs_of_a_sweep_that_have_not_begun_or_failed_are_counted(tmp_path: Pat
     assert comparison.counts == "4 runs: 1 failed, 2 finished, 1 pending"
     groups = rows(tables(comparison)["groups.csv"])
     assert [row["n_without_results"] for row in groups[:: len(STANDARD)]] == ["2", "0"]
+    with pytest.raises(SettingError, match=r"has results yet \(1 failed, 1 pending\)$"):
+        told(tmp_path / "sweep", where=["depth=1"])
 
 
 def test_what_a_manifest_does_not_list_is_left_out_and_told(sweep: Path, tmp_path: Path) -> None:
