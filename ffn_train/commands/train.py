@@ -150,7 +150,7 @@ def sweep(overrides: list[str]) -> int:
         tell(f"and {len(unfinished) - SHOWN} more")
     for line in swept.best:
         say(line)
-    page, damaged = _compare(path, plan.config["plot"])
+    page, damaged, stopped = _compare(path, plan.config["plot"])
     if damaged:
         tell("to run a damaged job again, remove its directory and repeat the command")
     also = f"; {counted(damaged, 'run')} there damaged" if damaged else ""
@@ -159,6 +159,8 @@ def sweep(overrides: list[str]) -> int:
     if swept.interrupted is not None:
         tell(f"to go on: {_again('sweep.dir', path)}")
         return 128 + swept.interrupted
+    if stopped is not None:
+        return 128 + stopped
     ended = all(status.state in ENDED for _, status in states)
     return 0 if ended and page and not damaged and not swept.stale else 1
 
@@ -173,9 +175,9 @@ def _imported_meanwhile(module: str) -> AbstractContextManager[None]:
     return later(LATER, load)
 
 
-def _compare(sweep: Path, plot: Mapping[str, Any]) -> tuple[Path | None, int]:
-    """The sweep's table, figures and page, whose file is returned, with the number of damaged jobs;
-    a failure is reported, and there is no page then.
+def _compare(sweep: Path, plot: Mapping[str, Any]) -> tuple[Path | None, int, int | None]:
+    """The sweep's table, figures and page, whose file is returned, with the number of damaged jobs
+    and the signal that interrupted this, if any; a failure is reported. There is no page then.
     """
     from ffn_train.commands.compare import present
     from ffn_train.compare import Options, collect
@@ -188,13 +190,13 @@ def _compare(sweep: Path, plot: Mapping[str, Any]) -> tuple[Path | None, int]:
     try:
         with Interruption(patience=SOON):
             comparison = collect([sweep], Options(), tell, allowed_cores())
-            return present(comparison, make_folder(sweep / OUT), formats), comparison.skipped
+            return present(comparison, make_folder(sweep / OUT), formats), comparison.skipped, None
     except Interrupted as error:
         tell(f"comparison interrupted by {error}; {to_compare}")
+        return None, 0, error.signal
     except Exception as error:
         tell(f"no comparison: {first_line(error)}; {to_compare}")
-        return None, getattr(error, "skipped", 0)
-    return None, 0
+        return None, getattr(error, "skipped", 0), None
 
 
 def _again(key: str, path: Path | None) -> str:

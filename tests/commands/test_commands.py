@@ -456,9 +456,11 @@ def test_a_signal_while_a_sweep_is_compared_names_the_command(
 
     monkeypatch.setattr("ffn_train.compare.collect", lambda *_: None)
     monkeypatch.setattr("ffn_train.commands.compare.present", present)
-    train._compare(tmp_path, {"when": "auto", "formats": ["png"]})
-    draws = f"to compare: python -m ffn_train.compare {tmp_path}"
-    assert capsys.readouterr().err == f"comparison interrupted by {number.name}; {draws}\n"
+    path = tmp_path / "sweep"
+    assert train.sweep([*SMALL, f"sweep.dir={path}", "hydra/launcher=serial"]) == 128 + number
+    draws = f"to compare: python -m ffn_train.compare {path}"
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == f"comparison interrupted by {number.name}; {draws}"
 
 
 def test_a_module_is_imported_while_jobs_run(
