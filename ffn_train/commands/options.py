@@ -33,6 +33,7 @@ class Parser(argparse.ArgumentParser):
         self.program = f"ffn_train.{name}" if name else "ffn_train"
         typed = self.program if name in ("", *MODULES) else f"ffn_train {name}"
         super().__init__(prog=f"python -m {typed}", description=description, **options)
+        self.register("type", Path, _path)
 
     def parse(self, arguments: Sequence[str] | None) -> argparse.Namespace:
         """Parse the arguments (None: the command line's), with options in any position.
@@ -215,6 +216,13 @@ def wrapped(line: str, width: int) -> list[str]:
         break_on_hyphens=False,
     )
     return [*parts, f"{start}{pasted}"] if start else parts
+
+
+def _path(text: str) -> Path:
+    """The path that an argument names: an empty one, as of an unset variable, would be here."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"a path is expected, got {text!r}")
+    return Path(text)
 
 
 def words(text: str) -> list[str]:

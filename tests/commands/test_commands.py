@@ -433,6 +433,24 @@ def test_columns_that_are_no_width_leave_it_to_the_terminal(
     assert options.columns(terminal) == 33
 
 
+@pytest.mark.parametrize(
+    ("module", "arguments", "named"),
+    [
+        ("compare", ["run", "--out", ""], "--out"),
+        ("compare", ["run", ""], "DIR"),
+        ("clean", ["", "--yes"], "DIR"),
+        ("predict", ["", "table.csv"], "RUN_DIR"),
+    ],
+)
+def test_an_empty_path_is_not_the_working_directory(
+    module: str, arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        importlib.import_module(f"ffn_train.commands.{module}").main(arguments)
+    said = f"ffn_train.{module}: argument {named}: a path is expected, got ''\n"
+    assert capsys.readouterr().err == said
+
+
 def test_limits_below_zero_are_no_options() -> None:
     parser = options.Parser("plots", "Draws.")
     parser.add_argument("runs", nargs="+")
