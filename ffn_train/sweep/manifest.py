@@ -59,8 +59,11 @@ class Entry:
     others: Mapping[str, str] = field(default_factory=dict)
 
     def status(self, sweep: Path) -> Status:
-        """The job's state, from its directory."""
-        return status(sweep / self.directory, self.steps)
+        """The job's state, from its directory; what has ended without a summary has lost it."""
+        run = sweep / self.directory
+        found = status(run, self.steps)
+        lost = found.state in ENDED and not files.there(run / files.SUMMARY)
+        return Status("interrupted", f"{files.SUMMARY} is missing") if lost else found
 
     def grows_to(self, other: Entry) -> bool:
         """Whether another job takes more steps."""

@@ -23,6 +23,7 @@ from ffn_train.running import expectation
 from ffn_train.running.experiment import Experiment, build_experiment
 from ffn_train.runs import files, load_run
 from ffn_train.runs.lock import in_use
+from ffn_train.runs.status import Status
 from ffn_train.sweep.estimate import _clock, estimate
 from ffn_train.sweep.manifest import merge, read, write
 from ffn_train.sweep.run import check, run_sweep
@@ -344,6 +345,17 @@ def test_only_what_is_missing_is_run(two_jobs: Path, tmp_path: Path) -> None:
     assert run(sweep, "seed=0,1", "model.depth=3,4") == ["finished"] * 4
     assert all(path.stat().st_mtime_ns == then for path, then in before.items())
     assert len(read(sweep)) == len(list((sweep / "jobs").iterdir())) == 5
+
+
+def test_a_job_whose_summary_was_lost_gets_it_again(two_jobs: Path, tmp_path: Path) -> None:
+    sweep = Path(shutil.copytree(two_jobs, tmp_path / "sweep"))
+    lost = sorted(sweep.glob("jobs/*/summary.json"))[0]
+    content = lost.read_bytes()
+    lost.unlink()
+    (job,) = (job for job in read(sweep) if job.directory == f"jobs/{lost.parent.name}")
+    assert job.status(sweep) == Status("interrupted", "summary.json is missing")
+    assert run(sweep, "seed=0,1") == ["finished"] * 2
+    assert lost.read_bytes() == content
 
 
 @pytest.fixture(scope="module")
