@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ffn_train.commands.help import value
 from ffn_train.commands.options import Parser, say
 from ffn_train.report.table import aligned
 from ffn_train.runs import load_run
@@ -24,5 +25,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         say("no setting differs")
         return
     head = ("setting", str(options.first), str(options.second))
-    rows = [head, *((key, *map(str, values)) for key, values in pairs.items())]
+    rows = [head, *((key, *map(value, values)) for key, values in pairs.items())]
     say("\n".join(aligned(rows, left=(0, 1, 2))))

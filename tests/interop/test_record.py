@@ -422,7 +422,7 @@ def test_what_is_declared_is_read_again(tmp_path: Path) -> None:
 def test_a_directory_that_holds_something_else_is_refused(recorded: Path, tmp_path: Path) -> None:
     for changes, message in (
         ({}, "first=STEP continues it"),
-        ({"first": 2, "config": {"norm": "post"}}, "norm='pre' there, 'post' here"),
+        ({"first": 2, "config": {"norm": "post"}}, 'norm="pre" there, "post" here'),
         ({"first": 2, "scalars": ["loss"]}, "other tensors, blocks, quantities or scalars"),
         ({"first": 2, "logger": "csv"}, "must be a Logger"),
     ):

@@ -167,7 +167,7 @@ def test_a_resume_takes_a_moved_file_and_refuses_another(copy: Path, tmp_path: P
     digest = longer.config["init"]["digest"]
     save_file({name: 2 * array for name, array in load_file(moved).items()}, moved)
     other = build_experiment(start(moved)).config["init"]["digest"]
-    with pytest.raises(SettingError, match=f"init.digest='{digest}' there, '{other}' here"):
+    with pytest.raises(SettingError, match=f'init.digest="{digest}" there, "{other}" here'):
         run_in(tmp_path / "run", start(moved, trainer={"steps": 10}))
     with pytest.raises(SettingError, match=f"its digest is {other}, not init.digest={digest}"):
         build_experiment(config(init={"name": "weights", "path": str(moved), "digest": digest}))

@@ -656,7 +656,7 @@ def test_a_table_that_is_read_in_another_way_is_refused(tmp_path: Path) -> None:
     for key, value in (("task.encoding", "cp1252"), ("task.validation_path", "data.csv")):
         value = str(tmp_path / value) if key.endswith("path") else value
         for asked in (arguments, further):
-            with pytest.raises(SettingError, match=f"{key}=None there, '.*{value}' here"):
+            with pytest.raises(SettingError, match=f"{key}=null there, \".*{value}\" here"):
                 run_sweep(check([*asked, f"{key}={value}"]), print)
     (tmp_path / "data.csv").write_text("\n".join([*LINES, "1,2,3"]))
     with pytest.raises(SettingError, match="the data of jobs/"):
@@ -669,7 +669,7 @@ def test_how_a_table_is_read_may_vary_and_then_no_more(tmp_path: Path) -> None:
     run_sweep(check([*arguments, "task.encoding=ascii,cp1252"]), print)
     assert len(read(tmp_path / "s")) == 3
     run_sweep(check(arguments), print)
-    with pytest.raises(SettingError, match=r"task\.encoding=None there, 'ascii' here"):
+    with pytest.raises(SettingError, match=r'task\.encoding=null there, "ascii" here'):
         run_sweep(check([*arguments, "task.encoding=ascii"]), print)
 
 
