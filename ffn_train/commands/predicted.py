@@ -12,7 +12,8 @@ from ffn_train.config.settings import either
 from ffn_train.nn.stack import Stack
 from ffn_train.report.table import aligned
 from ffn_train.report.text import factor
-from ffn_train.report.verdict.gradient_flow import GROUPS, MILD, STRONG
+from ffn_train.report.verdict.gradient_flow import MILD, STRONG
+from ffn_train.report.verdict.remedies import GROUPS
 from ffn_train.runs.predictions import log_band
 from ffn_train.sweep.space import Job
 from ffn_train.theory import Prediction, Unpredicted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache
 from pathlib import PurePath
 from typing import Any, TypeVar
 
@@ -153,9 +153,10 @@ def _known(classes: tuple[Any, ...]) -> tuple[dict[str, Setting], set[str]]:
 
 def differences(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
     """The settings that differ between two flat configurations, in words."""
-    typed = partial(json.dumps, ensure_ascii=False)
-    return [
-        f"{key}={typed(stored.get(key, '(unset)'))} there, {typed(current.get(key, '(unset)'))} here"
-        for key in {**stored, **current}
-        if stored.get(key) != current.get(key)
-    ]
+    lines = []
+    for key in {**stored, **current}:
+        if stored.get(key) != current.get(key):
+            values = [flat.get(key, "(unset)") for flat in (stored, current)]
+            there, here = (json.dumps(value, ensure_ascii=False) for value in values)
+            lines.append(f"{key}={there} there, {here} here")
+    return lines

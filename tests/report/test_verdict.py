@@ -14,7 +14,6 @@ import pytest
 from ffn_train.report import text as report
 from ffn_train.report.verdict import verdict as words
 from ffn_train.report.verdict.evidence import Evidence
-from ffn_train.report.verdict.gradient_flow import many_dead
 from ffn_train.running import expectation
 from ffn_train.runs import Run, load_run
 from ffn_train.runs.finding import FLOW, HELD_BACK, LEARNED, Finding
@@ -228,7 +227,7 @@ def test_a_unit_is_dead_in_half_of_the_batches_of_one_row(
     run = verdict(tmp_path, depth=2, width=24, section=section, residual="identity")
     shares = np.full_like(run.measures["dead_share"].values, 0.5)
     run = replace(run, measures=with_values(run.measures, dead_share=shares))
-    assert many_dead(Evidence(run), shares[0]) == many
+    assert Evidence(run).many_dead(shares[0]) == many
 
 
 @pytest.mark.parametrize(
@@ -243,7 +242,7 @@ def test_what_chance_kills_is_not_called_dead(
     run = verdict(tmp_path, depth=2, width=width, section=section, **names)
     shares = np.full_like(run.measures["dead_share"].values, share)
     run = replace(run, measures=with_values(run.measures, dead_share=shares))
-    assert many_dead(Evidence(run), shares[0]) == many
+    assert Evidence(run).many_dead(shares[0]) == many
 
 
 def test_a_share_that_falls_with_the_depth_is_not_a_fault(tmp_path: Path) -> None:

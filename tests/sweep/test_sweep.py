@@ -656,7 +656,7 @@ def test_a_table_that_is_read_in_another_way_is_refused(tmp_path: Path) -> None:
     for key, value in (("task.encoding", "cp1252"), ("task.validation_path", "data.csv")):
         value = str(tmp_path / value) if key.endswith("path") else value
         for asked in (arguments, further):
-            with pytest.raises(SettingError, match=f"{key}=null there, \".*{value}\" here"):
+            with pytest.raises(SettingError, match=f'{key}=null there, ".*{value}" here'):
                 run_sweep(check([*asked, f"{key}={value}"]), print)
     (tmp_path / "data.csv").write_text("\n".join([*LINES, "1,2,3"]))
     with pytest.raises(SettingError, match="the data of jobs/"):

@@ -12,7 +12,7 @@ import numpy as np
 from ffn_train.config.registry import build, choices
 from ffn_train.config.settings import REQUIRED, SettingError, defaults
 from ffn_train.nn.blocks.norm import Norm
-from ffn_train.nn.blocks.residual import Residual
+from ffn_train.nn.blocks.residual import Residual, ScaledResidual
 from ffn_train.nn.core import Floats
 from ffn_train.nn.optim.optimizer import Optimizer
 from ffn_train.runs import Run
@@ -23,6 +23,10 @@ from ffn_train.theory import Prediction
 
 HALF = 0.5
 RESOLVED = 1e-6  # of the skip path's variance: what a branch adds to a prediction is lost below it
+DEAD = 0.6  # share of a block's units
+CHANCE = 3.0  # standard deviations of that share if half of them are dead by chance
+COMMON = 0.4  # share of the units of most blocks, if there is a skip path
+USUAL_POWER = 0.5  # the default of residual.power
 FEW_ROWS = 2  # the loss of a single batch is too uncertain to judge a run by
 
 
@@ -88,6 +92,18 @@ class Evidence:
         """The residual connection; None if unknown."""
         residual: Residual | None = self._built("residual")
         return residual
+
+    @property
+    def skips(self) -> bool:
+        """Whether the residual connection is known to have a skip path."""
+        return self.residual is not None and self.residual.skip(self.run.measures.depth) > 0
+
+    @property
+    def scaled_down(self) -> bool:
+        """Whether the run scales its branches by less than residual=scaled does by default."""
+        residual, depth = self.residual, self.run.measures.depth
+        usual = 0.99 * depth**-USUAL_POWER
+        return isinstance(residual, ScaledResidual) and residual.multiplier(depth) < usual
 
     @cached_property
     def norm(self) -> Norm | None:
@@ -295,6 +311,20 @@ class Evidence:
             return np.zeros(0)
         share: Floats = measures["dead_share"].values[row]
         return np.zeros(0) if np.isnan(share).any() else share
+
+    def many_dead(self, share: Floats) -> bool:
+        """Whether more of the blocks' units are dead than chance and depth alone explain.
+
+        Where depth has made the samples alike, a unit is dead with a probability of one half; in a
+        batch of one row it always is.
+        """
+        if not len(share):
+            return False
+        alone = self.setting("trainer", "batch_size") == 1
+        chance = 0.5 + CHANCE * 0.5 / math.sqrt(self.hidden) if self.hidden else DEAD
+        many = min(max(chance, DEAD), 1.0)
+        common = self.skips and not alone and chance < 1 and np.median(share) >= COMMON
+        return bool(share.max() >= many or common)
 
     @property
     def hidden(self) -> int:

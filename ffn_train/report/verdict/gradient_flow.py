@@ -18,23 +18,21 @@ import numpy as np
 
 from ffn_train.config.keys import MODEL_GROUPS
 from ffn_train.config.settings import either
-from ffn_train.nn.blocks.residual import ScaledResidual
-from ffn_train.nn.core import Floats
-from ffn_train.report.verdict.evidence import Evidence, Slope, exp
+from ffn_train.report.verdict.evidence import DEAD, Evidence, Slope, exp
+from ffn_train.report.verdict.remedies import (
+    WIDER,
+    reviving,
+    slower,
+    steadier,
+    steadier_in_words,
+    strengthened,
+    tried,
+)
 from ffn_train.runs.finding import FLOW, Finding
 from ffn_train.theory import Prediction
-from ffn_train.train.diagnosis import LARGE, settings
 
 STRONG, MILD = 100.0, 10.0  # changes of the signal gradient over the whole stack
-DEAD = 0.6  # share of a block's units
-CHANCE = 3.0  # standard deviations of that share if half of them are dead by chance
-COMMON = 0.4  # share of the units of most blocks, if there is a skip path
-GROUPS = ("norm", "block", "init")  # of the choices that remedies depend on
-WIDE = 32  # a model.width at which the draw of single weights does not matter
-WIDER = (f"model.width={WIDE}",)
-# the branches' gradients, all blocks together, over the skip paths'
-SKIP, WEAK, PART = 0.05, 0.2, 0.5  # next to none, few, and a little less than usual
-USUAL_POWER = 0.5  # the default of residual.power
+SKIP = 0.05  # next to none of the gradient: of the branches, all together, over the skip paths'
 
 
 def gradient_flow(evidence: Evidence) -> Finding | None:
@@ -47,7 +45,7 @@ def gradient_flow(evidence: Evidence) -> Finding | None:
         text = f"vanishing: {some} gradient reaches block 0: {evidence.narrow_norm}"
         return Finding(FLOW, "vanishing", f"{text}{tried(WIDER)}", WIDER)
     lasting = None if evidence.ended_early else _dead(evidence) or _skip(evidence)
-    return changing(evidence) or lasting or _not_finite(evidence) or _steady(evidence)
+    return _changing(evidence) or lasting or _not_finite(evidence) or _steady(evidence)
 
 
 def _lost(evidence: Evidence) -> bool:
@@ -57,7 +55,7 @@ def _lost(evidence: Evidence) -> bool:
     return below or evidence.run.measures["signal_gradient_rms"].values[0, 0] == 0
 
 
-def changing(evidence: Evidence) -> Finding | None:
+def _changing(evidence: Evidence) -> Finding | None:
     """Exploding or vanishing at step 0, as measured or, without a measurement, as predicted."""
     run, flow, predicted = evidence.run, evidence.slope(0), evidence.predicted
     change, theory = evidence.change, exp(predicted.log_growth) if predicted else math.nan
@@ -76,7 +74,7 @@ def changing(evidence: Evidence) -> Finding | None:
         text += ", in theory: nothing finite was measured"
     elif predicted is not None:
         text += f"; theory says {theory:.3g}x"
-    return Finding(FLOW, kind, text + cause(evidence), remedy(evidence))
+    return Finding(FLOW, kind, text + _cause(evidence), steadier(evidence))
 
 
 def _growth(evidence: Evidence, flow: Slope) -> float:
@@ -118,19 +116,19 @@ def _steady(evidence: Evidence) -> Finding:
     word = "exploding" if (end if strong else start) > 0 else "vanishing"
     if even_first or (strong and start * end < 0):
         kind = word if strong else "uneven"
-        change = slower(evidence, 3) if skips(evidence) else remedy(evidence)
+        change = slower(evidence, 3) if evidence.skips else steadier(evidence)
         text = f"{kind}: {text}; this came with training, not with the initialisation"
         return Finding(FLOW, kind, f"{text}{tried(change)}", change)
     if strong:
-        text = f"{word}: {text}, so training made it worse{cause(evidence)}"
-        return Finding(FLOW, word, text, remedy(evidence))
-    text = f"somewhat {word}: {text} (from {STRONG:g}x on we call it {word}){cause(evidence)}"
-    return Finding(FLOW, "uneven", text, remedy(evidence))
+        text = f"{word}: {text}, so training made it worse{_cause(evidence)}"
+        return Finding(FLOW, word, text, steadier(evidence))
+    text = f"somewhat {word}: {text} (from {STRONG:g}x on we call it {word}){_cause(evidence)}"
+    return Finding(FLOW, "uneven", text, steadier(evidence))
 
 
 def _dead(evidence: Evidence) -> Finding | None:
     share = evidence.dead(-1)
-    if not many_dead(evidence, share):
+    if not evidence.many_dead(share):
         return None
     blocks = np.flatnonzero(share >= min(DEAD, share.max()))
     which = f"block {blocks[0]}" if len(blocks) == 1 else f"{len(blocks)} of {len(share)} blocks"
@@ -151,27 +149,6 @@ def _units(evidence: Evidence) -> str:
     return f"; {dead:,} of {total:,} hidden units dead" if dead else "; no dead units"
 
 
-def many_dead(evidence: Evidence, share: Floats) -> bool:
-    """Whether more of the blocks' units are dead than chance and depth alone explain.
-
-    Where depth has made the samples alike, a unit is dead with a probability of one half; in a
-    batch of one row it always is.
-    """
-    if not len(share):
-        return False
-    alone = evidence.setting("trainer", "batch_size") == 1
-    chance = 0.5 + CHANCE * 0.5 / math.sqrt(evidence.hidden) if evidence.hidden else DEAD
-    many = min(max(chance, DEAD), 1.0)
-    common = skips(evidence) and not alone and chance < 1 and np.median(share) >= COMMON
-    return bool(share.max() >= many or common)
-
-
-def skips(evidence: Evidence) -> bool:
-    """Whether the residual connection is known to have a skip path."""
-    residual = evidence.residual
-    return residual is not None and residual.skip(evidence.run.measures.depth) > 0
-
-
 def _skip(evidence: Evidence) -> Finding | None:
     """All branches together carry almost nothing; the share of each falls with depth by design."""
     together = evidence.branches(-1)
@@ -189,91 +166,13 @@ def _skip(evidence: Evidence) -> Finding | None:
     return Finding(FLOW, "skip path", f"{text}{tried(change)}", change)
 
 
-def scaled_down(evidence: Evidence) -> bool:
-    """Whether the run scales its branches by less than residual=scaled does by default."""
-    residual, depth = evidence.residual, evidence.run.measures.depth
-    usual = 0.99 * depth**-USUAL_POWER
-    return isinstance(residual, ScaledResidual) and residual.multiplier(depth) < usual
-
-
-def strengthened(evidence: Evidence, together: float) -> tuple[str, ...]:
-    """The overrides that let the branches, which carry this part together, carry PART of it."""
-    if evidence.narrow_norm:
-        return WIDER
-    change: tuple[str, ...] = ()
-    depth, power = evidence.run.measures.depth, evidence.setting("residual", "power")
-    if power > USUAL_POWER and depth > 1:
-        together *= depth ** (power - USUAL_POWER)
-        change = (f"residual.power={USUAL_POWER:g}",)
-    elif evidence.run.section("init").get("name") == "normal" and not scaled_down(evidence):
-        return ("init=lecun",)
-    scale = evidence.setting("residual", "scale")
-    if 0 < together <= WEAK and not math.isnan(scale):
-        change = (*change, f"residual.scale={scale * PART / together:.2g}")
-    return change
-
-
-def tried(change: tuple[str, ...]) -> str:
-    """``; try ...`` with these overrides, if any."""
-    return f"; try {' '.join(change)}" if change else ""
-
-
-def reviving(evidence: Evidence) -> tuple[str, ...]:
-    """The overrides against dead units: of what killed them, the initialisation or the updates."""
-    if many_dead(evidence, evidence.dead(0)):
-        return initialised(evidence, "init=lecun", "init.bias_std=0")
-    return slower(evidence, 10)
-
-
-def initialised(evidence: Evidence, *change: str) -> tuple[str, ...]:
-    """These overrides of the initialisation, those that the run has not; if it has them all, what
-    else there is: more units where few are drawn, or what limits the change with depth.
-    """
-    if new := evidence.new(*change):
-        return new
-    return WIDER if evidence.setting("model", "width") < WIDE else remedy(evidence)
-
-
-def slower(evidence: Evidence, factor: float) -> tuple[str, ...]:
-    """The override for a learning rate smaller by this factor, or for a still smaller default."""
-    lr = evidence.setting("optimizer", "lr")
-    rate = min(lr / factor, evidence.usual_rate)
-    return () if math.isnan(lr) else (f"optimizer.lr={rate:.2g}",)
-
-
-def remedy(evidence: Evidence) -> tuple[str, ...]:
-    """The overrides that would reduce the stack's growth or decay with depth."""
-    remedies = _remedies(evidence)
-    if not remedies:
-        return ()
-    first = remedies[0]
-    if first == "a smaller residual.scale":
-        first = f"residual.scale={min(evidence.setting('residual', 'scale') / 10, 1):g}"
-    elif first == "a smaller residual.start":
-        first = "residual.start=0"
-    return tuple(first.split(" with "))
-
-
-def _remedies(evidence: Evidence) -> list[str]:
-    """The same in words, the best first; none for an unknown residual connection."""
-    residual = evidence.residual
-    if evidence.narrow_norm:
-        return list(WIDER)
-    if residual is None:
-        return []
-    names = {group: evidence.run.section(group).get("name", "none") for group in GROUPS}
-    found = settings(residual, evidence.run.measures.depth, **names)
-    large = evidence.branch_variance > LARGE and names["init"] != "lecun"
-    return ["init=lecun", *found] if large else found
-
-
-def cause(evidence: Evidence) -> str:
+def _cause(evidence: Evidence) -> str:
     """The cause of the predicted change, and the settings that would reduce it."""
     residual, depth = evidence.residual, evidence.run.measures.depth
     names = {group: evidence.run.section(group).get("name") for group in MODEL_GROUPS}
     if residual is None or None in names.values():
         return ""
-    advice = f"; try {either(_remedies(evidence))}"
+    advice = f"; try {either(steadier_in_words(evidence))}"
     predicted = evidence.predicted
     if predicted is None:
         return advice

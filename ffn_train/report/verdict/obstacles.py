@@ -14,23 +14,19 @@ import numpy as np
 from ffn_train.config.settings import counted
 from ffn_train.nn.optim.optimizer import SHRINKING, shrinking
 from ffn_train.report.verdict.evidence import HALF, Evidence
-from ffn_train.report.verdict.gradient_flow import (
-    MILD,
-    STRONG,
+from ffn_train.report.verdict.gradient_flow import MILD, STRONG
+from ffn_train.report.verdict.learning import AS_GOOD
+from ffn_train.report.verdict.remedies import (
     WEAK,
     WIDE,
     WIDER,
     initialised,
-    many_dead,
-    remedy,
     reviving,
-    scaled_down,
-    skips,
     slower,
+    steadier,
     strengthened,
     tried,
 )
-from ffn_train.report.verdict.learning import AS_GOOD
 from ffn_train.runs.finding import HELD_BACK, NOTHING, Finding
 from ffn_train.runs.outcome import best_validation_step
 from ffn_train.train.diagnosis import LARGE, TOO_LARGE
@@ -145,7 +141,7 @@ def _initialisation(evidence: Evidence) -> Finding | None:
 
 def _dead_from_the_start(evidence: Evidence) -> Finding | None:
     share = evidence.dead(0)
-    if _good(evidence) or not many_dead(evidence, share):
+    if _good(evidence) or not evidence.many_dead(share):
         return None
     biases = "" if evidence.has("init.bias_std=0") else " and biases"
     text = (
@@ -162,7 +158,7 @@ def _out_of_range_at_once(evidence: Evidence) -> Finding | None:
         return None
     reason, site = summary.divergence.reason, summary.divergence.site
     if "per block" in reason and TOO_LARGE not in reason:
-        return Finding(HELD_BACK, "depth", f"depth: {site}: {reason}", remedy(evidence))
+        return Finding(HELD_BACK, "depth", f"depth: {site}: {reason}", steadier(evidence))
     usual = ("init=lecun", "init.bias_std=0") if "blocks." in site or TOO_LARGE in reason else ()
     change = evidence.new(*usual)
     return _finding("initialisation", f"{site}: {reason.partition('; try ')[0]}", change)
@@ -171,13 +167,13 @@ def _out_of_range_at_once(evidence: Evidence) -> Finding | None:
 def _all_alike(evidence: Evidence) -> Finding | None:
     """Over many blocks without a skip path the signals of all samples become alike."""
     residual, depth = evidence.residual, evidence.run.measures.depth
-    if residual is None or skips(evidence) or depth < MANY or not evidence.skill < LITTLE:
+    if residual is None or evidence.skips or depth < MANY or not evidence.skill < LITTLE:
         return None
     text = (
         f"over {depth} blocks without a skip path the signals of different samples come to look "
         "alike, and nothing is left to tell them apart by"
     )
-    return _finding("depth", text, remedy(evidence))
+    return _finding("depth", text, steadier(evidence))
 
 
 def _depth(evidence: Evidence) -> Finding | None:
@@ -192,7 +188,7 @@ def _depth(evidence: Evidence) -> Finding | None:
     kind, size = "grows" if change > 0 else "shrinks", abs(change)
     factor = f"{math.exp(size):.3g}" if size < math.log(1e6) else f"10^{size / math.log(10):.1f}"
     text = f"the gradient {kind} by a factor of {factor} over the {evidence.run.measures.depth} "
-    return _finding("depth", f"{text}blocks at step 0", remedy(evidence))
+    return _finding("depth", f"{text}blocks at step 0", steadier(evidence))
 
 
 def _large_from_the_start(evidence: Evidence) -> Finding | None:
@@ -336,7 +332,7 @@ def _skip_path(evidence: Evidence) -> Finding | None:
     """Branches scaled down by so much that there is hardly more than linear regression."""
     together = evidence.branches(0)
     linear = evidence.skill < max(0, evidence.baseline_skill) + MORE_THAN_LINEAR
-    if not scaled_down(evidence) or not together <= WEAK or not linear or _good(evidence):
+    if not evidence.scaled_down or not together <= WEAK or not linear or _good(evidence):
         return None
     scale, power = (evidence.setting("residual", name) for name in ("scale", "power"))
     text = (
@@ -384,7 +380,7 @@ def _overfitting(evidence: Evidence) -> Finding | None:
 
 def _dead(evidence: Evidence) -> Finding | None:
     share = evidence.dead(-1)
-    if _good(evidence) or not many_dead(evidence, share):
+    if _good(evidence) or not evidence.many_dead(share):
         return None
     text = (
         f"{evidence.units(share.max())} hidden units of a block died in training: the updates were "
