@@ -20,7 +20,7 @@ from ffn_train.nn.losses.loss import Loss
 from ffn_train.nn.optim.optimizer import Optimizer
 from ffn_train.nn.optim.schedules import Schedule
 from ffn_train.plots.run_figure import RunFigure
-from ffn_train.runs.loggers.logger import Logger
+from ffn_train.runs.logger import Logger
 from ffn_train.tasks.scores import Score
 from ffn_train.tasks.table import Data, Table
 from ffn_train.tasks.task import Task

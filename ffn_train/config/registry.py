@@ -42,7 +42,7 @@ FOLDERS = {
     "optimizer": "ffn_train.nn.optim",
     "schedule": "ffn_train.nn.optim",
     "quantity": "ffn_train.train.quantities",
-    "logger": "ffn_train.runs.loggers",
+    "logger": "ffn_train.interop.loggers",
     "figure": "ffn_train.plots",
 }
 # group -> the setting that lists its choices; every other group has a key of its own

@@ -1,1 +1,1 @@
-"""Doors to other programs: run directories of training loops that are not this package's own."""
+"""Doors to other programs: other training loops as runs, and runs in other programs' formats."""

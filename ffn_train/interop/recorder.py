@@ -30,7 +30,7 @@ from ffn_train.runs import Run, files, records
 from ffn_train.runs.checkpoint import NO_LOGS, Logs
 from ffn_train.runs.directory import claim, is_empty
 from ffn_train.runs.layout import QuantityColumn, RunLayout, read_layout
-from ffn_train.runs.loggers.logger import Logger, NoLogger
+from ffn_train.runs.logger import Logger, NoLogger
 from ffn_train.runs.provenance import Provenance, surroundings
 from ffn_train.runs.scalars import read_scalars
 from ffn_train.runs.status import Status

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ffn_train.config.settings import SettingError
 from ffn_train.interop.declaring import instance, integer, listed
 from ffn_train.interop.recorder import declared
-from ffn_train.runs.loggers.logger import Logger
+from ffn_train.runs.logger import Logger
 
 if TYPE_CHECKING:
     from torch import nn

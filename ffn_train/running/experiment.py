@@ -27,7 +27,7 @@ from ffn_train.running import checks
 from ffn_train.runs import files
 from ffn_train.runs.files import RunError, read_json
 from ffn_train.runs.identity import Identity
-from ffn_train.runs.loggers.logger import Logger
+from ffn_train.runs.logger import Logger
 from ffn_train.tasks.table import Data
 from ffn_train.train import threads
 from ffn_train.train.batches import Batches

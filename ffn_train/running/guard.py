@@ -10,7 +10,7 @@ from typing import Any
 from ffn_train.config.settings import described
 from ffn_train.running import Notify
 from ffn_train.running.interruption import Interrupted, notes_ctrl_c
-from ffn_train.runs.loggers.logger import Logger, NoLogger
+from ffn_train.runs.logger import Logger, NoLogger
 from ffn_train.train.measures import Values
 
 

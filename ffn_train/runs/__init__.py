@@ -15,7 +15,7 @@ __all__ = ["Measures", "Run", "RunError", "load_run"]
 _MODULES = {"Measures": "measures", "Run": "reader", "RunError": "files", "load_run": "reader"}
 
 
-def __getattr__(name: str) -> Any:  # late: who only writes a run, or lists loggers, reads none
+def __getattr__(name: str) -> Any:  # late: who only writes a run reads none
     if name in _MODULES:
         return getattr(import_module(f"ffn_train.runs.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

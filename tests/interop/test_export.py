@@ -22,10 +22,10 @@ from ffn_train.commands import export
 from ffn_train.config import outside, registry
 from ffn_train.config.composition import compose
 from ffn_train.interop.export import NEEDS, source
+from ffn_train.interop.loggers import tensorboard
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import files
-from ffn_train.runs.loggers import tensorboard
 from ffn_train.using.run import Run, load_run
 from tests.interop.exported import (
     TOLERANCE,

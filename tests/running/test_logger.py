@@ -19,11 +19,12 @@ import pytest
 
 from ffn_train.config.composition import compose
 from ffn_train.config.settings import SettingError
+from ffn_train.interop import loggers
 from ffn_train.plots.settings import flatten
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.running.guard import GuardedLogger
-from ffn_train.runs import Run, files, load_run, loggers
+from ffn_train.runs import Run, files, load_run
 from ffn_train.runs.checkpoint import newest_step
 from tests.support.choices import settings
 from tests.support.command import Forked, command, start

@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ffn_train.interop.loggers import tensorboard
 from ffn_train.runs import Run, files
-from ffn_train.runs.loggers import tensorboard
 from ffn_train.runs.outcome import evaluated
 from ffn_train.runs.scalars import logged
 

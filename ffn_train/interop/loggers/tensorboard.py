@@ -18,7 +18,7 @@ from ffn_train.config.settings import SettingError
 from ffn_train.nn.core import Floats
 from ffn_train.runs import files
 from ffn_train.runs.layout import QuantityColumn, RunLayout, read_layout
-from ffn_train.runs.loggers.logger import Logger
+from ffn_train.runs.logger import Logger
 
 FOLDER = "tensorboard"
 FILE = "events.out.tfevents.0.ffn_train"

@@ -10,10 +10,10 @@ import pytest
 
 from ffn_train.config.composition import compose
 from ffn_train.config.settings import SettingError
+from ffn_train.interop.loggers import tensorboard
 from ffn_train.running.execution import execute
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs import Run, files
-from ffn_train.runs.loggers import tensorboard
 from tests.support.small_runs import SMALL
 
 NAME = "events.out.tfevents.0.ffn_train"
