@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -255,12 +256,15 @@ def _standardised(
 def _in_parts(columns: Any, parts: Parts) -> dict[str, Array]:
     """The rows of each part.
 
-    By blocks, because memory that is touched for the first time takes more time than all else.
+    Memory that is touched for the first time takes more time than all else. So rows are moved by
+    blocks, and into memory that was in use before: NumPy would ask for huge pages, which nobody has
+    touched yet, and which the host of a virtual machine maps only then.
     """
     order = np.concatenate([*vars(parts).values()])
     places = np.empty_like(order)
     places[order] = np.arange(len(order))
-    moved: Array = np.empty((len(order), columns.shape[1]))
+    shape = len(order), columns.shape[1]
+    moved: Array = np.ndarray(shape, buffer=bytearray(8 * math.prod(shape)))
     row = np.dtype((np.void, moved.strides[0]))  # rows as single items are moved faster
     for start in range(0, len(order), BLOCK):
         block = np.ascontiguousarray(columns[start : start + BLOCK], moved.dtype)
