@@ -171,7 +171,7 @@ def test_the_header_of_another_run_is_not_taken(folder: Path) -> None:
     run("task.target=-1")
     Path("data.csv").write_text(lines(ROWS[:8]))
     with pytest.raises(
-        SettingError, match=r"run.dir=run holds another run: task.target='-1' there"
+        SettingError, match=r"run.dir=run holds another run: task.target=\"-1\" there"
     ):
         run("task.target=y")
 
