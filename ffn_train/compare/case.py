@@ -16,13 +16,14 @@ from ffn_train.compare.discovery import Place, recorded_elsewhere
 from ffn_train.compare.metrics import Metric, declared_metrics, metrics
 from ffn_train.compare.values import RUN, SEED
 from ffn_train.nn.core import Floats
-from ffn_train.plots.selection import evenly
+from ffn_train.plots.selection import FAR, evenly
 from ffn_train.plots.settings import UNSET, Flat, Value, flatten
 from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.files import read_json
 from ffn_train.runs.layout import read_layout
 from ffn_train.runs.predictions import Theory
 from ffn_train.runs.scalars import logged
+from ffn_train.runs.score import ScoreDeclared
 from ffn_train.runs.status import EARLY, ENDED, status
 from ffn_train.runs.summary import Summary
 
@@ -71,6 +72,8 @@ class Case:
     ``rank``: its position in its sweep, which orders values that are words.
     ``verdict``: the kind of the answer to each question (see ``runs.finding``).
     ``trivial``: the loss of predicting the mean, or the baseline's; NaN if neither is known.
+    ``poor``: the badness of a score with ``FAR`` times the error of the trivial model; NaN if that
+    is not known.
     ``stopped_early``: because its validation score did not improve any more. ``data``: the digest
     of its rows, and ``parts``: those of its parts from outside.
     """
@@ -86,6 +89,7 @@ class Case:
     rank: int = 0
     verdict: Mapping[str, str] = field(default_factory=dict)
     trivial: float = math.nan
+    poor: float = math.nan
     stopped_early: bool = False
     data: str | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
@@ -161,10 +165,18 @@ def read_case(place: Place) -> Case:
         traces=traces,
         verdict={each.question: each.kind for each in summary.verdict if each.question},
         trivial=run.provenance.trivial_loss or run.baseline_loss or math.nan,
+        poor=_poor(run.score),
         stopped_early=summary.stopped is not None,
         data=run.provenance.data,
         parts=run.provenance.parts or {},
     )
+
+
+def _poor(score: ScoreDeclared | None) -> float:
+    if score is None or score.perfect is None or score.no_skill is None:
+        return math.nan
+    value = score.perfect + FAR * (score.no_skill - score.perfect)
+    return -value if score.better == "higher" else value
 
 
 def _has_files(run: Path) -> bool:

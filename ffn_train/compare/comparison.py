@@ -21,7 +21,7 @@ from ffn_train.compare.values import SEED, differing, resolve_among, short
 from ffn_train.compare.where import conditions
 from ffn_train.config.settings import SettingError, counted, one_of
 from ffn_train.plots.appearance import Appearance
-from ffn_train.plots.selection import LOSS_CEILING
+from ffn_train.plots.selection import FAR
 from ffn_train.plots.settings import UNSET, Value
 from ffn_train.running import Notify
 from ffn_train.runs import RunError, old_names
@@ -104,7 +104,15 @@ class Comparison:
         Infinite if the loss of predicting the mean is unknown.
         """
         losses = [case.trivial for case in self.cases if case.trivial > 0]
-        return LOSS_CEILING * max(losses, default=math.inf)
+        return FAR * max(losses, default=math.inf)
+
+    def worst(self, metric: Metric) -> float:
+        """The badness at which an axis of this metric ends, for the same reason."""
+        if "score" in metric.name:
+            return max(
+                (case.poor for case in self.cases if case.poor == case.poor), default=math.inf
+            )
+        return self.ceiling if "loss" in metric.name else math.inf
 
     @property
     def objective(self) -> Metric:

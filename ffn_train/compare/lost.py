@@ -24,12 +24,17 @@ _ZERO: Any = {**_BEYOND, "marker": "v"}
 
 
 def mark_beyond(axes: Axes, x: ArrayLike, y: ArrayLike, colour: ColorType) -> bool:
-    """Draw a triangle at the upper edge for each value beyond it; returns whether there is one."""
-    places, values, top = np.asarray(x), np.asarray(y), axes.get_ylim()[1]
-    beyond = places[values > top]
-    if len(beyond):
-        axes.plot(beyond, np.full(len(beyond), top), color=colour, zorder=5, **_BEYOND)
-    return len(beyond) > 0
+    """Draw a triangle at the nearer edge for each value beyond it; returns whether there is one.
+
+    What an axis of logarithms has below it is marked by ``mark_zero``.
+    """
+    places, values, (low, high) = np.asarray(x), np.asarray(y), axes.get_ylim()
+    above, below = values > high, (values < low) & (axes.get_yscale() != "log")
+    for beyond, edge, look in ((above, high, _BEYOND), (below, low, _ZERO)):
+        if beyond.any():
+            at = np.full(beyond.sum(), edge)
+            axes.plot(places[beyond], at, color=colour, zorder=5, **look)
+    return bool(above.any() or below.any())
 
 
 def triangle() -> Line2D:

@@ -66,7 +66,10 @@ def content(
             "color": _place(layout.over_x.color, keys),
             "panel": _place(next(iter(layout.over_x.panels), None), keys),
         },
-        "metrics": [_metric(metric, differ) for metric in metrics.values()],
+        "metrics": [
+            {**_metric(metric, differ), **_ends(metric, comparison.worst(metric))}
+            for metric in metrics.values()
+        ],
         "metric": list(metrics).index(comparison.metric.name),
         "ceiling": comparison.ceiling,
         "runs": [
@@ -128,12 +131,17 @@ def _metric(metric: Metric, differ: Mapping[str, str]) -> dict[str, Any]:
         "name": metric.name,
         "kind": kind,
         "apart": differ.get(kind, ""),
-        "label": metric.name.replace("_", " ") if not metric.heading[0] else words,
+        "label": words if metric.heading[0] else metric.symbol.removeprefix("final "),
         "log": metric.log,
         "factor": metric.factor,
         "at_start": metric.at_start,
         "unit": metric.unit,
     }
+
+
+def _ends(metric: Metric, worst: float) -> dict[str, float]:
+    """Where the axis of a metric ends, beyond which it is worse."""
+    return {"least": -worst} if metric.better == "higher" else {"most": worst}
 
 
 def _values(case: Case, metrics: Sequence[str] | Any) -> list[float]:

@@ -16,7 +16,7 @@ from ffn_train.plots.legs import mark_legs
 from ffn_train.plots.literal import literal
 from ffn_train.plots.run_figure import RunFigure
 from ffn_train.plots.scales import limit, linear_axis, log_axis, step_axis
-from ffn_train.plots.selection import LOSS_CEILING, bounded, scalar
+from ffn_train.plots.selection import FAR, bounded, scalar
 from ffn_train.plots.sheet import right_legends, sheet
 from ffn_train.plots.style import INK, SINGLE
 from ffn_train.runs import Run
@@ -29,7 +29,7 @@ _TRAINING, _VALIDATION = "#5b8fcf", "#9c3d0f"  # apart in greyscale, too
 class Loss(RunFigure):
     """The loss over steps; y is logarithmic where the losses span more than a decade.
 
-    It ends at ``LOSS_CEILING`` times the loss of predicting the mean, unless most losses are above;
+    It ends at ``FAR`` times the loss of predicting the mean, unless most losses are above;
     triangles mark what lies beyond it.
     """
 
@@ -44,7 +44,7 @@ class Loss(RunFigure):
         figure, (axes,) = sheet(run, "Loss", width=SINGLE, height=2.3, right=0.95)
         curves = training, validation[known], np.array([] if floor is None else [floor])
         shown = np.concatenate([drawn(values).ravel() for values in curves])
-        ceiling = LOSS_CEILING * (run.provenance.trivial_loss or floor or np.inf)
+        ceiling = FAR * (run.provenance.trivial_loss or floor or np.inf)
         finite = shown[np.isfinite(shown)]
         inside = bounded(finite, ceiling)
         cut = len(inside) < len(finite)

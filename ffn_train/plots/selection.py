@@ -13,7 +13,7 @@ from ffn_train.runs import Measures, Run, RunError
 T = TypeVar("T")
 
 SHALLOW = 8  # blocks: up to here every one is drawn
-LOSS_CEILING = 10  # axes of losses end at this many times the loss of predicting the mean
+FAR = 10  # axes of losses and scores end at this many times the error of predicting the mean
 
 
 def blocks(depth: int) -> list[int]:

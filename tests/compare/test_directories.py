@@ -61,6 +61,7 @@ def test_metrics_are_those_of_the_summary(sweep: Path) -> None:
         for name in case.metrics.keys() - {"best_train_loss"}:
             assert case.metrics[name] == scores.get(name, getattr(run.summary, name, None))
         assert case.metrics["best_train_loss"] == run.scalars["loss"].min()
+        assert case.poor == 9  # R² of -9, ten times the error of the mean
 
 
 def test_runs_with_test_rows_are_compared_by_their_test_score(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -64,6 +65,45 @@ def test_an_exploding_run_does_not_flatten_the_others(name: str) -> None:
     calm = drawn(compared(*EXPLODING[:2]), name)
     assert marks_of(calm, "^") == 0
     assert "beyond the axis" not in legend_of(calm)
+
+
+@pytest.mark.parametrize(("better", "sign", "marker"), [("higher", -1, "v"), ("lower", 1, "^")])
+def test_a_score_far_worse_than_the_trivial_one_does_not_flatten_the_others(
+    better: str, sign: int, marker: str
+) -> None:
+    values = {(2, 0): 0.1, (2, 1): 0.2, (4, 0): 0.3, (4, 1): 0.2, (8, 0): 0.4, (8, 1): 6800.0}
+    scores = [
+        replace(judged(case(sign * value, depth=d, seed=s), better), poor=9.0)
+        for (d, s), value in values.items()
+    ]
+    axes, *_ = drawn(compared(*scores, metric="validation_score"), "final").axes
+    low, high = axes.get_ylim()
+    assert high - low < 2  # nor does the bar of a mean that is beyond
+    (far,) = (line for line in axes.lines if line.get_marker() == marker)
+    assert far.get_xdata() == pytest.approx([8])
+    assert far.get_ydata().tolist() == [high if better == "lower" else low]
+    known = [replace(score, poor=math.nan) for score in scores]
+    axes, *_ = drawn(compared(*known, metric="validation_score"), "final").axes
+    assert np.ptp(axes.get_ylim()) > 6800
+
+
+def test_a_score_far_worse_does_not_flatten_the_map() -> None:
+    cells = [(d, lr, -6800.0 if d * lr > 20 else d / 8) for d in (2, 4, 8) for lr in (1, 2, 3)]
+    cases = [
+        replace(judged(case(value, depth=d, lr=lr), "higher"), poor=9.0) for d, lr, value in cells
+    ]
+    axes, *_ = drawn(compared(*cases, metric="validation_score"), "trainability_map").axes
+    assert axes.collections[0].get_clim() == (0.25, 1.0)
+    assert axes.figure.axes[-2]._colorbar.extend == "min"
+
+
+def test_the_band_of_losses_beyond_the_axis_does_not_extend_it() -> None:
+    runs = [(0.1, 0, 1.0), (0.1, 1, 1.2), (0.2, 0, 0.8), (0.2, 1, 0.9), (9, 0, 1e-1), (9, 1, 1e12)]
+    cases = [
+        replace(with_curve(case(lr=lr, seed=s), [1.0, loss]), trivial=1.0) for lr, s, loss in runs
+    ]
+    axes, *_ = drawn(compared(*cases), "loss_curves").axes
+    assert axes.get_ylim()[0] > 0.01
 
 
 def test_an_exploding_cell_does_not_flatten_the_map() -> None:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from ffn_train.plots import draw, figure
 from ffn_train.plots.curves import BEYOND, NO_WEIGHTS, mark
-from ffn_train.plots.selection import LOSS_CEILING
+from ffn_train.plots.selection import FAR
 from ffn_train.plots.style import look
 from tests.plots.made_up import (
     ALL,
@@ -146,7 +146,7 @@ def exploding(path: Path, rising: int) -> tuple[Figure, np.ndarray]:
 def test_an_exploding_loss_is_cut_where_it_has_exploded_and_marked_there(tmp_path: Path) -> None:
     sheet, _ = exploding(tmp_path, rising=3)
     (axes,) = sheet.axes
-    assert axes.get_ylim()[1] == LOSS_CEILING * 0.25
+    assert axes.get_ylim()[1] == FAR * 0.25
     assert axes.get_ylim()[0] < 0.125  # the least loss
     triangles = [line for line in axes.lines if line.get_label() == BEYOND]
     assert [np.asarray(line.get_xdata()).tolist() for line in triangles] == [[70], [50, 60, 70]]
@@ -175,7 +175,7 @@ def test_of_a_long_exploding_loss_its_band_is_marked_and_not_each_outlier(tmp_pa
     run = make_run(tmp_path, steps=400)
     run.scalars["loss"][50] = run.scalars["loss"][-80:] = 1e3
     (axes,) = figure(run, "loss").axes
-    assert axes.get_ylim()[1] == LOSS_CEILING * 0.5  # of the baseline: no other loss is known
+    assert axes.get_ylim()[1] == FAR * 0.5  # of the baseline: no other loss is known
     marked = np.concatenate(
         [
             x

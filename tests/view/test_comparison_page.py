@@ -163,6 +163,23 @@ def test_equal_values_have_no_spread_and_an_axis_around_them(opened: Opened) -> 
     assert page.evaluate("evenTicks(0.88, 1.12)") == pytest.approx([0.9, 0.95, 1, 1.05, 1.1])
 
 
+@pytest.mark.parametrize("metric", ["validation_loss", "validation_score"])
+def test_what_is_far_worse_than_the_trivial_model_does_not_flatten_the_others(
+    metric: str, opened: Opened
+) -> None:
+    values = {(2, 0): 0.1, (2, 1): 0.2, (4, 0): 0.3, (4, 1): 0.2, (8, 0): 0.4, (8, 1): 6800.0}
+    runs = [
+        replace(case(value, depth=d, seed=s), trivial=1.0, poor=9.0)
+        for (d, s), value in values.items()
+    ]
+    page = opened(html(compared(*runs, x="depth", metric=metric)))
+    ends = page.evaluate("comparisonPage.charts[0].limits()")
+    assert ends["max"] - ends["min"] < 2
+    runs = [replace(run, trivial=math.nan, poor=math.nan) for run in runs]
+    page = opened(html(compared(*runs, x="depth", metric=metric)))
+    assert page.evaluate("comparisonPage.charts[0].limits()")["max"] > 3400
+
+
 EXTEND = """async ([header, blocks]) =>
   comparisonPage.extend(new Data({ name: "", ...header }, (number) => blocks[number]))"""
 CHOSEN = """() => ["x", "color", "panel", "metric"].map((id) =>

@@ -53,9 +53,9 @@ _RING: Any = {
 def draw(comparison: Comparison) -> Figure | None:
     """The metric against the setting on the axis; None if no setting differs or nothing is known.
 
-    Runs that diverged are crosses at the top edge and excluded from mean and spread; losses beyond
-    10 times that of predicting the mean are triangles there, zeros on a logarithmic axis at the
-    lower edge.
+    Runs that diverged are crosses at the top edge and excluded from mean and spread; losses and
+    scores with more than 10 times the error of predicting the mean are triangles at the edge beyond
+    which they are, zeros on a logarithmic axis at the lower edge.
     """
     layout, roles, options = comparison.layout, comparison.layout.over_x, comparison.options
     metric = comparison.metric
@@ -102,7 +102,7 @@ def draw(comparison: Comparison) -> Figure | None:
             ]
             if axis.numeric:
                 trend = {**shades.look(line.groups[0]), "marker": ""}
-                means = [point.mean.mean for point in points]
+                means = np.clip([point.mean.mean for point in points], *axes.get_ylim())
                 axes.plot([point.x for point in points], means, linewidth=1.0, **trend)
             for look, alike in _by_look(points, shades):
                 beyond |= _draw(axes, alike, metric, look)
@@ -117,16 +117,18 @@ def draw(comparison: Comparison) -> Figure | None:
 
 def _scale(comparison: Comparison, metric: Metric) -> tuple[bool, Floats]:
     """Whether the axis is logarithmic (for factors and ranges above a decade), and the values that
-    it must show: the finite runs and bars, for a loss up to the ceiling.
+    it must show: the finite runs and the bars of means, of losses and scores down to the worst.
     """
     groups = comparison.measured
-    runs = np.array([c.metrics[metric.name] for g in groups for c in g.counted(metric)])
-    ceiling = comparison.ceiling if "loss" in metric.name else np.inf
-    runs = bounded(runs[np.isfinite(runs)], ceiling)
+    every = np.array([c.metrics[metric.name] for g in groups for c in g.counted(metric)])
+    sign, worst = metric.badness(1.0), comparison.worst(metric)
+    runs = sign * bounded(sign * every[np.isfinite(every)], worst)
     log = len(runs) > 0 and bool(metric.factor or runs.max() > 10 * runs.min() > 0) and metric.log
+    worst = max(worst, np.max(sign * runs, initial=-np.inf))  # where most runs are worse
     means = [group.statistics(metric, log=log) for group in groups]
-    ends = np.array([end for mean in means for end in (mean.low, mean.high)])
-    return log, np.concatenate([runs, bounded(ends[np.isfinite(ends)], ceiling)])
+    shown = [mean for mean in means if metric.badness(mean.mean) <= worst]
+    ends = np.array([end for mean in shown for end in (mean.low, mean.high)])
+    return log, np.concatenate([runs, ends[sign * ends <= worst]])
 
 
 class _Point(NamedTuple):
@@ -185,7 +187,9 @@ def _draw(axes: Axes, points: list[_Point], metric: Metric, look: dict[str, Any]
     lost = [] if metric.at_start else [p.x for p in points for _ in range(p.group.n_lost)]
     if lost:
         mark_lost(axes, lost, [top] * len(lost), colour)
-    bars = np.array([p.mean.bars or (np.nan, np.nan) for p in points]).T
+    low, high = axes.get_ylim()
+    within = [p.mean.bars if low <= p.mean.mean <= high else None for p in points]
+    bars = np.array([ends or (np.nan, np.nan) for ends in within]).T
     axes.errorbar(
         [p.x for p in points],
         [p.mean.mean for p in points],

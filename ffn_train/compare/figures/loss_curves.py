@@ -180,9 +180,8 @@ def _limits(comparison: Comparison, name: str, summaries: Sequence[Summary]) -> 
     """
     lost = [case for case in comparison.cases if case.lost and case.traces]
     firsts = np.array([value for case in lost for value in _curve(case, name)[1][:1]])
-    rows = [
-        row.ravel() for s in summaries for row in (s.mean, s.low, s.high, *(y for _, y in s.runs))
-    ]
+    rows = [row for s in summaries for row in (s.mean, s.high, *(y for _, y in s.runs))]
+    rows += [s.low[s.mean <= comparison.ceiling] for s in summaries]
     if not rows:
         return bounded(np.concatenate([_curve(case, name)[1] for case in lost]), comparison.ceiling)
     losses = bounded(np.concatenate(rows), comparison.ceiling)

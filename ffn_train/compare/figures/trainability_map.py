@@ -144,9 +144,10 @@ def _maps(comparison: Comparison, groups: Sequence[Group]) -> list[_Map]:
         ratio = comparison.metrics.get("gradient_ratio_start")
     values, ratios = means(metric), means(ratio)
     if metric != ratio and len(values):
-        in_range = bounded(values, comparison.ceiling if "loss" in metric.name else np.inf)
+        sign = metric.badness(1.0)
+        in_range = sign * bounded(sign * values, comparison.worst(metric))
         low, high = float(in_range.min()), float(in_range.max())
-        extend = EXTEND[False][bool(values.max() > high)]
+        extend = EXTEND[bool(values.min() < low)][bool(values.max() > high)]
         log = metric.log and high > 10 * low > 0
         high = high if high > low else low + 1
         maps.append(_Map(metric.symbol, metric, "viridis", low, high, log, extend))

@@ -236,6 +236,12 @@ class ComparisonPage {
     const measured = (this.chosen ?? []).filter((run) => run.measured),
       values = measured.map((run) => run.values[metric]).filter(Number.isFinite),
       log = about.log && values.every((value) => value >= 0) && values.some((value) => value > 0);
+    const least = about.least ?? -Infinity,
+      most = about.most ?? Infinity,
+      inside = (/** @type {number} */ value) => value >= least && value <= most,
+      seen = 2 * values.filter(inside).length >= values.length ? inside : Number.isFinite;
+    /** @type {number[]} the means that the axis shows, and their bands */
+    const ends = [];
     const mixed = (/** @type {Group} */ point) => runs.apart(point.runs, metric);
     /** @type {Content[]} */
     const contents = places.map((place) => {
@@ -249,6 +255,9 @@ class ComparisonPage {
             statistics: runs.statistics(point.runs, metric, log),
             missing: runs.missing(point.runs, metric),
           }));
+        for (const { statistics } of points)
+          if (seen(statistics.mean))
+            ends.push(...[statistics.mean, statistics.low, statistics.high].filter(seen));
         return { group, order, points };
       });
       /** @type {Line[]} */
@@ -265,8 +274,8 @@ class ComparisonPage {
           ? [
               {
                 x: points.map((point) => point.at),
-                low: points.map((point) => point.statistics.low),
-                high: points.map((point) => point.statistics.high),
+                low: points.map(({ statistics }) => (seen(statistics.mean) ? statistics.low : NaN)),
+                high: points.map(({ statistics }) => (seen(statistics.mean) ? statistics.high : NaN)),
                 colour: drawn[at].colour,
               },
             ]
@@ -292,13 +301,7 @@ class ComparisonPage {
         note: [title, about.unit, without].filter(Boolean).join(" · "),
       };
     });
-    const together = extent(
-      contents.flatMap((content) => [
-        ...content.lines.map((line) => line.y),
-        ...(content.bands ?? []).flatMap((band) => [band.low, band.high]),
-      ]),
-      log,
-    );
+    const together = extent([ends], log);
     while (this.charts.length > contents.length) this.charts.pop()?.root.remove();
     contents.forEach((content, at) => {
       if (!this.charts[at]) {

@@ -2,7 +2,7 @@
 
 /**
  * @typedef {{key: string, short: string, levels: {text: string, number: number | null}[]}} Setting
- * @typedef {{name: string, kind: string, label: string, log: boolean, factor: boolean, at_start: boolean, unit: string, apart: string}} Metric
+ * @typedef {{name: string, kind: string, label: string, log: boolean, factor: boolean, at_start: boolean, unit: string, apart: string, least?: number | null, most?: number | null}} Metric
  * @typedef {{x: ArrayLike<number>, y: ArrayLike<number>}} Curve
  * @typedef {{label: string, state: string, lost: boolean, last: number | null, unfinished: boolean, kinds: Record<string, number>, measured: boolean, at: number[], verdict: string[],
  *   values: ArrayLike<number>, curves: Record<string, Curve>, flow: {steps: ArrayLike<number>, rows: ArrayLike<number>[]}}} Run
