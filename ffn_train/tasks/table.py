@@ -222,7 +222,10 @@ def _standardised(
     table: Table, parts: Parts, standardise_targets: bool, constant_std: float
 ) -> Data:
     """``standardised`` without the digest."""
-    x, y = (_in_parts(columns, parts) for columns in (table.inputs, table.targets))
+    order = np.concatenate([*vars(parts).values()])
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    x, y = (_in_parts(columns, places, parts) for columns in (table.inputs, table.targets))
     x_train, y_train = x["train"], y["train"]
     constant = is_constant(y_train)
     if constant.any() if standardise_targets else constant.all():
@@ -253,20 +256,17 @@ def _standardised(
     )
 
 
-def _in_parts(columns: Any, parts: Parts) -> dict[str, Array]:
-    """The rows of each part.
+def _in_parts(columns: Any, places: Rows, parts: Parts) -> dict[str, Array]:
+    """The rows of each part; ``places``: where each row goes, if the parts follow one another.
 
     Memory that is touched for the first time takes more time than all else. So rows are moved by
     blocks, and into memory that was in use before: NumPy would ask for huge pages, which nobody has
     touched yet, and which the host of a virtual machine maps only then.
     """
-    order = np.concatenate([*vars(parts).values()])
-    places = np.empty_like(order)
-    places[order] = np.arange(len(order))
-    shape = len(order), columns.shape[1]
+    shape = len(places), columns.shape[1]
     moved: Array = np.ndarray(shape, buffer=bytearray(8 * math.prod(shape)))
     row = np.dtype((np.void, moved.strides[0]))  # rows as single items are moved faster
-    for start in range(0, len(order), BLOCK):
+    for start in range(0, len(places), BLOCK):
         block = np.ascontiguousarray(columns[start : start + BLOCK], moved.dtype)
         moved.view(row)[places[start : start + BLOCK]] = block.view(row)
     ends = np.cumsum([len(rows) for rows in vars(parts).values()])
