@@ -97,6 +97,35 @@ def test_a_remnant_of_another_separator_is_no_column(folder: Path) -> None:
     assert "column3 left out: it is empty" in note
 
 
+def test_files_put_one_below_the_other_are_one_table(folder: Path) -> None:
+    wanted = read(PLAIN)
+    rows = [*ROWS[:5], HEADER, *ROWS[5:9], f"{HEADER} ", *ROWS[9:]]
+    made = data(lines(rows))
+    assert made.notes[0].endswith(f"2 lines with the names again left out, {len(ROWS)} rows")
+    for table in (read(lines(rows)), read(lines([*rows, "Source: a file"]))):
+        np.testing.assert_array_equal(table.inputs, wanted.inputs)
+        np.testing.assert_array_equal(table.targets, wanted.targets)
+    measured = ["kg,m,s", *ROWS[:5], HEADER, "kg,m,s", "", *ROWS[5:]]
+    np.testing.assert_array_equal(read(lines(measured)).inputs, wanted.inputs)
+    late = [*ROWS * 30, HEADER, *ROWS]  # below the lines that are examined
+    np.testing.assert_array_equal(read(lines(late)).inputs, np.tile(wanted.inputs, (31, 1)))
+    # a row of words that occurs again is a row
+    words = [f"{'uvw'[i % 3]},{'pqr'[i % 3]},{'yes' if i % 3 else 'no'}" for i in range(12)]
+    assert len(read("\n".join(words), target=-1).inputs) == 12
+    assert "again" not in data("\n".join(words), target=-1).notes[0]
+    # a version before read such lines as rows
+    with pytest.raises(SettingError, match="no finite number"):
+        read(lines(late), version=2)
+
+
+def test_separators_at_the_ends_of_all_lines_make_no_last_column(folder: Path) -> None:
+    rows = [f"{row},," for row in ROWS]
+    assert read(lines(rows, f"{HEADER},,"), target=-1).target_names == ("y",)
+    assert read(lines(rows, f"{HEADER},,"), target=-3, drop=[-1]).target_names == ("a",)
+    with pytest.raises(SettingError, match="is a target without a value"):
+        read("\n".join(rows), target=-1)  # without names none is a column more than another
+
+
 def test_the_names_that_pandas_gives_to_columns_are_a_header(folder: Path) -> None:
     Path("data.csv").write_text(pd.DataFrame(X).to_csv())
     assert TableTask(path="data.csv", target="2").table(rng()).input_names == ("0", "1")

@@ -58,7 +58,8 @@ class Given:
 class Dialect:
     """How a text file writes its table.
 
-    ``names``: of the columns, "" if unnamed. ``body``: the offset of the rows in characters.
+    ``names``: of the columns, "" if unnamed; ``head``: their line, and that of the units, as they
+    are written. ``body``: the offset of the rows in characters.
     ``header`` and ``units``: whether there are lines of names and of units; ``comments``: the
     number of comment lines before them. ``fields``: of most rows; ``remarks``: on what is unusual.
     """
@@ -67,6 +68,7 @@ class Dialect:
     numerals: Numerals
     names: tuple[str, ...]
     body: int
+    head: tuple[str, ...] = ()
     header: bool = True
     units: bool = False
     comments: int = 0
@@ -130,6 +132,10 @@ def find(text: str, hints: Given, *, whole: bool) -> Dialect:
     numerals = numerals_of(
         [typed(cell) for row in rows for cell in row], hints.decimal, hints.thousands
     )
+    if hints.version > 2 and names in rows:  # they are there again, and so may be the units
+        others = [row for row in rows if row != names]
+        others[1:] = [row for row in others[1:] if row != others[0]]
+        rows = others if _names_numbers(names, others[1:], numerals.is_number) else rows
     header, units = header_and_units([names, *rows], numerals, hints)
     width = Counter(map(len, rows)).most_common(1)[0][0] if rows else len(names)
     if not header:
@@ -160,6 +166,7 @@ def find(text: str, hints: Given, *, whole: bool) -> Dialect:
         numerals,
         tuple(names),
         _size(lines[:body]),
+        tuple(line.strip() for line in lines[first:body] if line.strip()),
         units=units,
         comments=comments,
         fields=width,
@@ -305,14 +312,20 @@ def _is_header(first: Sequence[str], rows: Sequence[Sequence[str]], number: _IsN
     if all(number(cell) or cell in _GAPS for cell in first):
         counts = [row[0] for row in rows[:3]] == ["0", "1", "2"]
         return counts and len(first) > 2 and [*first] == ["", *map(str, range(len(first) - 1))]
-    columns, numeric = _columns([row for row in rows if len(row) == len(first)], number)
-    if any(not number(first[i]) and first[i] not in _GAPS for i in numeric):
+    if _names_numbers(first, rows, number):
         return True
+    columns, numeric = _columns([row for row in rows if len(row) == len(first)], number)
     words = [i for i in range(len(columns)) if i not in numeric and (numeric or first[i])]
     again = [i for i in words if first[i] in columns[i]]
     if not numeric:
         return not words or 2 * len(again) < len(words)
     return not again and not any(_goes_on(first[i], columns[i]) for i in words)
+
+
+def _names_numbers(first: Sequence[str], rows: Sequence[Sequence[str]], number: _IsNumber) -> bool:
+    """Whether the first line has a word above a column of numbers."""
+    _, numeric = _columns([row for row in rows if len(row) == len(first)], number)
+    return any(not number(first[i]) and first[i] not in _GAPS for i in numeric)
 
 
 def _may_name(first: Sequence[str], rows: Sequence[Sequence[str]], numerals: Numerals) -> bool:

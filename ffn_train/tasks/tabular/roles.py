@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ffn_train.config.settings import SettingError, nearest
-from ffn_train.tasks.tabular.cells import (
-    shown,
-)
+from ffn_train.tasks.tabular.cells import shown
 from ffn_train.tasks.tabular.numerals import VERSION
 from ffn_train.tasks.tabular.problems import LISTED
 from ffn_train.tasks.tabular.reading import SKIP, Reading, unused
@@ -49,6 +47,10 @@ class Names:
 
     def __init__(self, frame: Any, reading: Reading, source: str) -> None:
         self.all = list(frame.columns)
+        self._placed = list(frame.columns)
+        if reading.header:  # with separators at the ends of all lines there are columns of nothing
+            while self._placed[-1] in reading.unnamed and frame[self._placed[-1]].isna().all():
+                self._placed.pop()
         self.source = source
         self._header = reading.header
         # without a name, perhaps since the first line is a title
@@ -69,8 +71,8 @@ class Names:
             return self._columns[name]
         last = {"first": 0, "last": -1}
         index = int(name) if re.fullmatch(r"-?\d{1,9}", name) else last.get(name)
-        if index is not None and -len(self.all) <= index < len(self.all):
-            return [self.all[index]]
+        if index is not None and -len(self._placed) <= index < len(self._placed):
+            return [self._placed[index]]
         quoted = [shown(column) for column in self.all]
         more = f" and {len(quoted) - LISTED} more" if len(quoted) > LISTED else ""
         places = "; -1 is the last one" if key == "task.target" else ""

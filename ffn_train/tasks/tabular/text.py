@@ -8,6 +8,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import IO, Any
 
@@ -16,7 +17,13 @@ import numpy as np
 from ffn_train.config.settings import SettingError, counted
 from ffn_train.tasks.tabular.cells import factorized, shown
 from ffn_train.tasks.tabular.dialect import LINES, Dialect, Given, any_length, find, records
-from ffn_train.tasks.tabular.numerals import Numerals, has_decimals, missing_words, of_points
+from ffn_train.tasks.tabular.numerals import (
+    MISSING,
+    Numerals,
+    has_decimals,
+    missing_words,
+    of_points,
+)
 from ffn_train.tasks.tabular.pieces import fast_and_exact, in_pieces
 from ffn_train.tasks.tabular.reading import SKIP, Reading, unique
 
@@ -75,10 +82,16 @@ def text(
         frame = in_pieces(path, sample[:body], options)
     if frame is None:
         frame = parsed()
+    again: list[int] = []
+    if hints.version > 2 and _has_names_again(frame, dialect):
+        again = [n for n, line in enumerate(decoded(body)) if line.strip() in dialect.head]
+        parsed = partial(parsed, skiprows=again)
+        frame = parsed()
+        remarks += (f"{counted(len(again), 'line')} with the names again left out",)
     if len(frame) and frame.iloc[:, -1].isna().any():
         count, notes = _footnotes(decoded(body), dialect)
         if notes:
-            frame = parsed(nrows=count)
+            frame = parsed(nrows=count - len(again))
             lines = counted(len(notes), "line")
             remarks += (f"{lines} below the table left out, {shown(notes[0])}",)
     detected = hints.decimal is None and hints.thousands is None
@@ -114,6 +127,17 @@ def _sample(stream: IO[str]) -> tuple[str, bool]:
         if len(sample) < wanted or 4 * longest < wanted or wanted == LARGEST_SAMPLE:
             return sample, len(sample) < wanted
         wanted *= 2
+
+
+def _has_names_again(frame: Any, dialect: Dialect) -> bool:
+    """Whether a row has the names of all columns, as where files were put one below the other."""
+    named = [place for place, name in enumerate(dialect.names) if name not in MISSING]
+    if not dialect.header or not named or any(frame[place].dtype.kind in "iufb" for place in named):
+        return False
+    same = np.ones(len(frame), bool)
+    for place in named:
+        same[same] = frame[place][same].astype(str).str.strip() == dialect.names[place]
+    return bool(same.any())
 
 
 def _marks_alone(cells: Any) -> bool:
