@@ -82,8 +82,11 @@ class Space:
         parsed += [p for p in preset if p.key.lstrip("+") not in keys]
         swept = {p.key: p.values for p in parsed if p.values}
         for p in parsed:
-            if p.swept and silent(p.key.lstrip("+")):
-                raise SettingError(f"{p.text}: {p.key} changes no result, so it cannot be varied")
+            if p.swept and silent(key := p.key.lstrip("+")):
+                why = "changes no result, so it cannot be varied"
+                if key == "parts":
+                    why = "names all files of a sweep; what varies is a choice that they declare"
+                raise SettingError(f"{p.text}: {key} {why}")
         self.intervals = {p.key: p.interval for p in parsed if p.interval is not None}
         for text in [] if self.intervals else to_parse:
             if text.lstrip("+").startswith(("sweep.search.", "sweep.search=")):

@@ -192,6 +192,7 @@ def test_the_values_of_a_literal_setting_are_taken_as_written(
         (("residual=glob(x*)",), "residual=glob(x*) has no values"),
         (("residual=[none,scaled]",), "is a list where one choice is meant"),
         (("optimizer.lr=interval(0.1,inf)",), "both finite"),
+        (("parts=[a.py],[b.py]",), "parts names all files of a sweep; what varies is a choice"),
         (("threads=1,2",), "threads changes no result, so it cannot be varied"),
         (("sweep.dir=a,b",), "sweep.dir changes no result"),
         (("seed=0,1", "sweep.dir=s-${seed}"), "sweep.dir is s-0 for a job and s-1 for another"),
