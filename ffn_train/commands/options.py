@@ -142,12 +142,16 @@ class Parser(argparse.ArgumentParser):
         sys.exit(2)
 
 
-def free(out: Path) -> Path:
-    """The file that --out names. Raises SettingError for a run's or a sweep's own file."""
+def free(out: Path, *endings: str) -> Path:
+    """The file that --out names. Raises SettingError for a run's or a sweep's own file, and for a
+    file with another ending.
+    """
     from ffn_train.runs import files  # NumPy comes with it, for which --help does not wait
 
     if files.OWN.fullmatch(out.name) and out.exists():
         raise SettingError(f"--out {out} is a file of a run or a sweep; name another")
+    if endings and out.suffix.lower() not in ("", *endings):
+        raise SettingError(f"--out must end in {endings[0]}, as what it writes is, got {out}")
     return out
 
 

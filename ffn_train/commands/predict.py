@@ -28,11 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse(arguments)
     with parser.mistakes():
         load(options.parts)
-        given = (options.table, options.out and free(options.out))
+        given = (options.table, options.out and free(options.out, ".csv", ".txt"))
         if options.out is not None and all(map(os.path.exists, given)) and os.path.samefile(*given):
             raise SettingError(f"--out {options.out} is the file that is read; name another")
-        if options.out is not None and options.out.suffix.lower() not in ("", ".csv", ".txt"):
-            raise SettingError(f"--out must end in .csv, as what it writes is, got {options.out}")
         model = model_of(load_run(options.run), options.weights)
         frame, reading = model.reading(options.table)
         prediction = model.predict(frame)

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 raise SettingError("--out goes without --serve, which writes nothing")
             serve(options.paths, int(options.port or 0))
             return
-        out = free(options.out or options.paths[0] / PAGE)
+        out = free(options.out or options.paths[0] / PAGE, ".html", ".htm")
         files.write_whole(out, _page(options.paths, parser).encode(), durable=False)
         mention(f"to look at: {out}")
 

@@ -306,6 +306,7 @@ def test_the_command_writes_pages(
         ([".", "--port", "80"], "--port must be 1 to 65535, with --serve"),
         ([".", "--serve", "--port", "abc"], "--port must be 1 to 65535, with --serve, got 'abc'"),
         ([".", "--serve", "--out", "a.html"], "--out goes without --serve"),
+        ([".", "--out", "a.pdf"], "--out must end in .html, as what it writes is, got a.pdf"),
         (["."], "no run to compare in ."),
     ],
 )
