@@ -42,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             report = check_bench(child)
             if not report.findings:
                 raise Unanswered(
-                    f"it defines none of {', '.join(TEXTBOOK)}, and no pair forward, backward, "
-                    "as functions or methods of a class"
+                    f"it defines none of {', '.join(TEXTBOOK)}, no pair forward, backward, as "
+                    "functions or methods of a class, and no loss with its gradient"
                 )
     except Unanswered as error:
         parser.error(f"{path} cannot be checked: {error}")

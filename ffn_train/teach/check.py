@@ -14,6 +14,7 @@ from ffn_train.nn.core import Floats
 from ffn_train.teach.activations import ACTIVATIONS, PASSED
 from ffn_train.teach.calls import Bench, Local, Signature
 from ffn_train.teach.judge import ask, judge, refused
+from ffn_train.teach.losses import check_loss, losses
 from ffn_train.teach.mistakes import FLOAT32, IN_PLACE
 from ffn_train.teach.networks import BLOCK, LAYER, Case, Network, cases
 from ffn_train.teach.recognise import Forward, recognise, unknown_cases
@@ -59,7 +60,7 @@ def check_gradients(
     """
     bench = Local({"forward": forward, "backward": backward}, {"forward": shapes} if shapes else {})
     names = (getattr(forward, "__name__", "forward"), getattr(backward, "__name__", "backward"))
-    return Report((_pair(bench, "forward", "backward", names[1]),))
+    return Report((_pair_or_loss(bench, "forward", "backward", names[1]),))
 
 
 def check_functions(
@@ -93,8 +94,10 @@ def check_bench(bench: Bench) -> Report:
         findings.append(_residual_backward(bench))
     if "backward" in names and "backward" not in forward_of:
         findings.append(Finding.unchecked("backward", "there is no function named forward"))
-    findings += [_pair(bench, forward, name, name) for name, forward in forward_of.items()]
-    return Report(tuple(findings))
+    findings += [_pair_or_loss(bench, forward, name, name) for name, forward in forward_of.items()]
+    others = {name: loss for name, loss in losses(names).items() if name not in forward_of}
+    of_losses = (check_loss(bench, loss, name, name) for name, loss in others.items())
+    return Report((*findings, *(finding for finding in of_losses if finding is not None)))
 
 
 def pairs(names: Iterable[str]) -> dict[str, str]:
@@ -163,6 +166,13 @@ def _residual_backward(bench: Bench) -> Finding:
         return _takes(bench, "residual_backward", ["dout"])
     subject = Subject(bench, "residual_backward", ("dy",), ("dx_input", "dx_ffn"))
     return explained(judge(subject, None, ask(subject, inputs)), inputs, {"dy": "dout"})
+
+
+def _pair_or_loss(bench: Bench, forward: str, backward: str, shown: str) -> Finding:
+    finding = _pair(bench, forward, backward, shown)
+    if finding.verdict != "unchecked" or not {forward, backward} <= {*bench.signatures}:
+        return finding
+    return check_loss(bench, forward, backward, shown) or finding
 
 
 @np.errstate(all="ignore")  # of results that are not finite

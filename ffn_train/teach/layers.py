@@ -75,10 +75,12 @@ def functions_of_class(cls: type[Any]) -> dict[str, Callable[..., Any]]:
 
     def backward(dy: Floats, cache: tuple[Any, Floats, Sequence[Floats]]) -> Any:
         layer, x, arrays = cache
-        names = _required(layer.backward) or ["dy"]
+        names = _required(layer.backward)
+        if not names and inspect.signature(layer.backward).parameters:
+            names = ["dy"]  # which has a default
         known: dict[str, Any] = {name: 1.0 for name in names if RATE.fullmatch(name)}
         first = (_required(layer.forward) or ["x"])[0]
-        known[first] = x
+        known |= {first: x, **dict(zip(more, arrays, strict=False))}
         others = iter([dy, x])
         dx = layer.backward(*(known[n] if n in known else next(others, None) for n in names))
         if dx is None:
