@@ -76,15 +76,15 @@ def functions_of_class(cls: type[Any]) -> dict[str, Callable[..., Any]]:
     def backward(dy: Floats, cache: tuple[Any, Floats, Sequence[Floats]]) -> Any:
         layer, x, arrays = cache
         names = _required(layer.backward)
-        if not names and inspect.signature(layer.backward).parameters:
-            names = ["dy"]  # which has a default
         known: dict[str, Any] = {name: 1.0 for name in names if RATE.fullmatch(name)}
+        if not names and inspect.signature(layer.backward).parameters:
+            names, known = ["dy"], {"dy": dy}  # which has a default
         first = (_required(layer.forward) or ["x"])[0]
         known |= {first: x, **dict(zip(more, arrays, strict=False))}
-        others = iter([dy, x])
+        others = iter([dy, x] if np.ndim(dy) else [x, *arrays])  # of a loss
         dx = layer.backward(*(known[n] if n in known else next(others, None) for n in names))
         if dx is None:
-            dx = vars(layer).get(f"d{first}")
+            dx = vars(layer).get(f"d{first}", vars(layer).get("dinputs"))
         if isinstance(dx, Mapping):
             return dx
         returned = tuple(dx) if isinstance(dx, (tuple, list)) else (dx,)

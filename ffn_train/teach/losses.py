@@ -4,8 +4,9 @@
     def mse_grad(y, t): ...             # returns dloss/dy, in the shape of y
 
 The targets may come first, one function may return both, ``loss, dy = softmax_loss(y, labels)``,
-and a class may remember in ``forward(y, t)`` what ``backward()`` needs. Which predictions and
-targets a loss is meant for is tried: a gradient is right if it is for those of one kind.
+and a class may remember in ``forward(y, t)`` what ``backward()`` needs. Of losses of single samples
+the gradient is that of their mean or sum. Which predictions and targets a loss is meant for is
+tried: a gradient is right if it is for those of one kind.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +30,7 @@ SAMPLES, CLASSES = 4, 3
 STEP = 1e-6  # of the centred differences
 AGREEING = 1e-6  # the largest error of a right gradient, relative to its largest entry
 NAMES = re.compile(r"(.*_)?(loss|cost|error|criterion|mse|bce|nll|.*entropy)(_.*)?", re.IGNORECASE)
+WORDS = re.compile("loss|cost|error|criterion|mse|mae|bce|nll|entropy", re.IGNORECASE)
 # names of an argument; where none of both has one, the first are the predictions
 TARGETS = re.compile(r".*(true|target|label|truth|actual|expected|real|gt).*|[td]", re.IGNORECASE)
 PREDICTIONS = re.compile(r".*(hat|pred|out|prob|logit|score).*", re.IGNORECASE)
@@ -241,18 +244,27 @@ def _readings(
         return
     step = -1 if swapped else 1
 
-    def value(given: Arguments) -> float:
-        """The loss; NaN for anything but a number."""
+    def values(given: Arguments) -> Floats:
+        """The loss, or those of the samples; NaN for anything but numbers."""
         answer = bench.call(Call(loss, given[::step]))
-        number = answer.arrays[0] if answer.error is None and answer.arrays else None
-        return float(number.item()) if number is not None and number.size == 1 else np.nan
+        first = answer.arrays[0] if answer.error is None and answer.arrays else None
+        return np.array(np.nan) if first is None else first
 
-    right = _gradients(value, inputs)
-    if right is None:
+    def value(reduce: Callable[[Floats], float], given: Arguments) -> float:
+        return reduce(values(given))
+
+    start = values(inputs[0])
+    if not np.array_equal(start, values(inputs[0])):  # NaN, or a loss that differs between calls
         return
-    wanted = [(False, right)]
-    if kind.link and (of_logits := _gradients(value, inputs, kind)) is not None:
-        wanted.append((True, of_logits))
+    reductions: list[Any] = [np.sum, np.mean] if start.size > 1 else [np.sum]
+    if start.size > 1 and (loss == gradient or not WORDS.search(loss)):
+        return
+    wanted = list[tuple[bool, list[Floats]]]()
+    for reduce, logits in product(reductions, (False, True) if kind.link else (False,)):
+        gradients = _gradients(partial(value, reduce), inputs, kind if logits else None)
+        wanted += [(logits, gradients)] if gradients is not None else []
+    if not wanted:
+        return
     for way in _ways(bench, loss, gradient, count):
         calls = [way(given[::step]) for given in inputs]
         answers = [bench.call(call) for call in calls]

@@ -98,6 +98,15 @@ class SoftmaxWithLoss:
         return -(t * np.log(self.y)).sum() / len(t)
     def backward(self, dout=1): return dout * (self.y - self.t) / len(self.t)
 """,
+    "Loss_CCE.backward; one-hot rows": """
+class Loss_CCE:
+    def forward(self, y_pred, y_true): return -np.log((y_pred * y_true).sum(axis=1))
+    def backward(self, dvalues, y_true): self.dinputs = -y_true / dvalues / len(dvalues)
+""",
+    "abs_error_grad; numbers": """
+def abs_error(y, t): return np.abs(y - t)
+def abs_error_grad(y, t): return np.sign(y - t)
+""",
     "Mae.backward; numbers": """
 class Mae:
     def forward(self, pred, target): return np.abs(pred - target).sum()
@@ -197,6 +206,14 @@ def cost(A, Y): return -np.sum(Y * np.log(A) + (1 - Y) * np.log(1 - A)) / Y.shap
 def cost_backward(A, Y): return -(Y / A - (1 - Y) / (1 - A))
 """)
     assert report.findings[0].mistakes == ("no mean over the batch",)
+
+
+def test_a_loss_that_differs_between_calls_is_not_judged() -> None:
+    (finding,) = checked("""
+def noisy(y, t): return ((y - t) ** 2).sum() + np.random.rand()
+def noisy_grad(y, t): return 2 * (y - t)
+""").findings
+    assert finding.verdict == "unchecked"
 
 
 def test_what_is_no_loss_with_a_gradient_is_not_mentioned() -> None:
