@@ -19,8 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(
         "check",
         f"Check the functions that a file defines: {', '.join(TEXTBOOK)}, any pair "
-        "forward(x, *parameters), backward(dy, x, *parameters), also as the methods of a class, and "
-        "losses with their gradients, loss(y, t), loss_grad(y, t). Gradients are compared with "
+        "forward(x, *parameters), backward(dy, x, *parameters), also as the methods of a class, "
+        "and losses with their gradients, loss(y, t), loss_grad(y, t). Gradients are compared with "
         "centred differences, and the mistake in a wrong one is named. The file is run, with your "
         "rights, in a separate process with limits on time, memory and output.",
     )

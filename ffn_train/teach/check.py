@@ -51,8 +51,8 @@ def check_gradients(
     x is a vector (D,) or a batch (N, D), or (D, N) with samples in columns; weights are
     (fan_out, fan_in) or the other way round. ``shapes`` of the arguments of ``forward``, x
     included, are needed where they cannot be guessed. An activation and its derivative can be
-    arguments, as in the textbook's ``forward_pass`` and ``backward_pass``. ``forward`` may also be a
-    loss, of predictions and targets, and ``backward`` its gradient for the predictions, of both.
+    arguments, as in the textbook's ``forward_pass`` and ``backward_pass``. ``forward`` may also be
+    a loss of predictions and targets, and ``backward`` its gradient for the predictions.
 
     The gradients of <dy, y> are compared with centred differences in float64 for random dy. Print
     the result to read it; ``report.right`` is True or False, ``report.findings[0].mistakes`` the
