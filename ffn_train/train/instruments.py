@@ -48,7 +48,10 @@ def instruments(
         one_of("measure.quantities", word, (DEFAULT, *known))
         interval = cadence.every if steps is None else steps
         integer(f"measure.quantities.{word}", interval, at_least=1)
-        every |= dict.fromkeys(USUAL if word == DEFAULT else (word,), interval)
+        if word == DEFAULT:  # what is named itself has its own interval, before or after
+            every |= {name: interval for name in USUAL if name not in every}
+        else:
+            every[word] = interval
     return tuple(
         Instrument(
             "measures" if steps == cadence.every else f"measures-{steps}",

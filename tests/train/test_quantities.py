@@ -48,6 +48,13 @@ def forgotten() -> Iterator[None]:
                 "measures-2": ("signal_rms",),
             },
         ),
+        (
+            {"signal_rms": 2, "default": None},
+            {
+                "measures": tuple(n for n in USUAL if n != "signal_rms"),
+                "measures-2": ("signal_rms",),
+            },
+        ),
     ],
 )
 def test_words_lists_and_mappings_choose_them(
