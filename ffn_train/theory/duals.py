@@ -128,14 +128,24 @@ def _rectified(kernel: Floats) -> Dual:
     deviations, rho = _deviations(kernel), correlation(kernel)
     angle, size = np.arccos(rho), deviations[..., :, None] * deviations[..., None, :]
     value = size / (2 * np.pi) * (np.sin(angle) + (np.pi - angle) * rho)
-    return Dual(value, (np.pi - angle) / (2 * np.pi))
+    varies = 2 * _positive(kernel)
+    step = varies[..., :, None] * varies[..., None, :]
+    return Dual(value, (np.pi - angle) / (2 * np.pi) * step)
 
 
 def _leaky(kernel: Floats, slope: float) -> Dual:
     # max(z, s z) = s z + (1 - s) relu(z), and E[z_a relu(z_b)] = K_ab/2
     value, step = _rectified(kernel)
-    rest = (1 - slope) ** 2
-    return Dual(slope * kernel + rest * value, slope + rest * step)
+    rest, positive = (1 - slope) ** 2, _positive(kernel)
+    either = positive[..., :, None] + positive[..., None, :]
+    return Dual(
+        slope * kernel + rest * value, slope**2 + slope * (1 - slope) * either + rest * step
+    )
+
+
+def _positive(kernel: Floats) -> Floats:
+    """The probability that u_a > 0: 1/2, but 0 where it is 0 for certain, at the kink."""
+    return np.where(_deviations(kernel) > 0, 0.5, 0.0)
 
 
 def _slope_below_zero(activation: ReLU | LeakyReLU | Identity) -> float:
@@ -152,7 +162,8 @@ def _(activation: ReLU | LeakyReLU | Identity, kernel: Floats, log: float) -> Du
 @coherence.register
 def _(activation: ReLU | LeakyReLU | Identity, kernel: Floats, log: Any) -> Coherence:
     square = _slope_below_zero(activation) ** 2  # act act' is the leaky unit of the squared slope
-    return Coherence(np.full(kernel.shape[:-1], (1 + square) / 2), _leaky(kernel, square).value)
+    slope = square + (1 - square) * _positive(kernel)
+    return Coherence(slope, _leaky(kernel, square).value)
 
 
 def _erf_pairs(left: Floats, right: Floats, size: Floats, cross: Floats) -> tuple[Floats, Floats]:

@@ -153,6 +153,17 @@ def test_closed_forms_with_a_kink(leak: float, pair: tuple[float, float, float])
     assert along.slope == pytest.approx((1 + leak**2) / 2)
 
 
+@pytest.mark.parametrize("leak", [0.0, 0.01, 0.3, 1.0])
+def test_at_a_kink_the_slope_is_that_of_zero(leak: float) -> None:
+    activation = Identity() if leak == 1 else LeakyReLU(slope=leak) if leak else ReLU()
+    u = np.random.default_rng(0).normal(size=100_000) * np.array([[0], [1]])
+    slopes = activation.derivative(u).astype(np.float64)
+    found = dual(activation, np.diag([0.0, 1.0]), 0.0)
+    np.testing.assert_allclose(found.slope, slopes @ slopes.T / u.shape[1], atol=0.01)
+    along = coherence(activation, np.diag([0.0, 1.0]), 0.0).slope
+    np.testing.assert_allclose(along, (slopes**2).mean(axis=1), atol=0.01)
+
+
 @pytest.mark.parametrize("pair", PAIRS)
 @pytest.mark.parametrize("name", [*SERIES, "gelu"])
 def test_series(name: str, pair: tuple[float, float, float]) -> None:
