@@ -105,5 +105,5 @@ def _multiplier(model: Stack, forward: Up, backward: Down, products: Floats, bat
     if backward.coherence is None:
         return np.asarray(square)
     along = backward.coherence * forward.branch.output.diagonal
-    size = np.abs(along.values.mean(axis=-1)) * (batch * model.block.multiplier * model.width)
+    size = np.abs(along.values.mean(axis=-1) * (batch * model.block.multiplier * model.width))
     return np.asarray(np.logaddexp(square, 2 * (log_of(size) + along.log)))

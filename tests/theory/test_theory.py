@@ -62,6 +62,12 @@ def test_linear_and_scaled() -> None:
     assert np.allclose(q[1:] / q[:-1], 1 + 0.25 * 2, rtol=1e-12)
 
 
+def test_the_sign_of_a_learnable_multiplier_does_not_matter() -> None:
+    """Weights of either sign are as likely, and with them branches."""
+    up, down = (growth(residual={"name": "rezero", "start": s})[2] for s in (0.5, -0.5))
+    np.testing.assert_allclose(up.log_gradient_norm, down.log_gradient_norm, rtol=1e-12)
+
+
 @pytest.mark.parametrize("init", ["gpt2", "fixup"])
 def test_initialisers_that_know_the_depth(init: str) -> None:
     q, _, prediction = growth(residual="identity", init=init)
