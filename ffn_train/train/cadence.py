@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 
@@ -22,7 +23,9 @@ class Cadence:
         return step % self._interval(step) == 0
 
     def next(self, step: int) -> int:
-        """The first step from ``step`` on at which a row is due."""
+        """The first step from ``step`` on at which a row is due; beyond all runs if none is."""
+        if self.limit == 1 and step > 0:  # half a row for each doubling: there is none
+            return sys.maxsize
         while not self.due(step):
             step += -step % self._interval(step)
         return step

@@ -183,3 +183,10 @@ def test_the_next_row_is_the_first_that_is_due(cadence: Cadence) -> None:
     due = [step for step in range(2000) if cadence.due(step)]
     for step in range(due[-1] + 1):
         assert cadence.next(step) == next(at for at in due if at >= step)
+
+
+def test_a_limit_of_one_row_ends_the_search_for_the_next() -> None:
+    cadence = Cadence(3, 1)
+    assert [step for step in range(1000) if cadence.due(step)] == [0]
+    assert cadence.next(0) == 0
+    assert all(cadence.next(step) > 10**12 for step in range(1, 100))
