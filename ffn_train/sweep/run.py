@@ -85,16 +85,16 @@ def check(overrides: Sequence[str]) -> Plan:
     space = Space([text for text in overrides if text not in launching])
     chosen, hint = _launcher(space, launching)
     jobs = space.jobs()
-    directories = [*dict.fromkeys(str(job.config["sweep"]["dir"]) for job in jobs)]
-    if len(directories) > 1:  # it refers to a setting that varies
-        one, other, *_ = directories
-        raise SettingError(f"sweep.dir is {one} for a job and {other} for another: a sweep has one")
     kinds = [_whatever_seed(job) for job in jobs]
     of_kind = dict(zip(kinds, jobs, strict=True))
     with kept_in_turn():
         sizes = {kind: _size(job) for kind, job in of_kind.items()}
         most = max(size.parameters * size.steps for size in sizes.values())
         space.engine = _engine([*of_kind.values()], most)
+    directories = [*dict.fromkeys(str(job.config["sweep"]["dir"]) for job in jobs)]
+    if len(directories) > 1:  # it refers to a setting that varies
+        one, other, *_ = directories
+        raise SettingError(f"sweep.dir is {one} for a job and {other} for another: a sweep has one")
     entries = [entry(job.computed_by(space.engine)) for job in jobs]
     short = all(size.parameters * size.steps * size.batch < SHORT for size in sizes.values())
     by_digest = {job.digest: sizes[kind] for job, kind in zip(entries, kinds, strict=True)}

@@ -194,6 +194,7 @@ def test_the_values_of_a_literal_setting_are_taken_as_written(
         (("optimizer.lr=interval(0.1,inf)",), "both finite"),
         (("parts=[a.py],[b.py]",), "parts names all files of a sweep; what varies is a choice"),
         (("threads=1,2",), "threads changes no result, so it cannot be varied"),
+        (("sweep=1,2",), "sweep holds sweep.dir, sweep.grid, sweep.zip, sweep.search, got 1"),
         (("sweep.dir=a,b",), "sweep.dir changes no result"),
         (("seed=0,1", "sweep.dir=s-${seed}"), "sweep.dir is s-0 for a job and s-1 for another"),
         (("logger=none,tensorboard",), "logger changes no result, so it cannot be varied"),
