@@ -29,7 +29,7 @@ from ffn_train.config.registry import build, choices
 from ffn_train.nn.reductions import rms
 from ffn_train.reproduce.ensemble import passes
 from ffn_train.runs.layout import layout_of
-from ffn_train.runs.predictions import LIMIT_ERROR, LIMIT_Z, Theory, worst
+from ffn_train.runs.theory import LIMIT_ERROR, LIMIT_Z, Theory, worst
 from ffn_train.theory import Anchor, Prediction, predict, predict_anchored
 
 FOLDER = Path("outputs") / "theory_limits"

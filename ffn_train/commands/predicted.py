@@ -14,7 +14,7 @@ from ffn_train.report.table import aligned
 from ffn_train.report.text import factor
 from ffn_train.report.verdict.gradient_flow import MILD, STRONG
 from ffn_train.report.verdict.remedies import GROUPS
-from ffn_train.runs.predictions import log_band
+from ffn_train.runs.theory import log_band
 from ffn_train.sweep.space import Job
 from ffn_train.theory import Prediction, Unpredicted
 from ffn_train.train.diagnosis import settings
@@ -170,7 +170,7 @@ def norm(log: float, digits: int = 3) -> str:
 
 
 def one_seed(log: float, sd: float) -> str:
-    """The range of one standard deviation of a single seed; see ``runs.predictions.log_band``."""
+    """The range of one standard deviation of a single seed; see ``runs.theory.log_band``."""
     if np.isnan(log) or np.isnan(sd) or log == -np.inf:
         return ""
     low, high = log_band(np.array(log), np.array(sd))

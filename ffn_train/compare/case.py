@@ -21,11 +21,11 @@ from ffn_train.plots.settings import UNSET, Flat, Value, flatten
 from ffn_train.runs import Run, RunError, files, load_run
 from ffn_train.runs.files import read_json
 from ffn_train.runs.layout import read_layout
-from ffn_train.runs.predictions import Theory
 from ffn_train.runs.scalars import logged
 from ffn_train.runs.score import ScoreDeclared
 from ffn_train.runs.status import EARLY, ENDED, status
 from ffn_train.runs.summary import Summary
+from ffn_train.runs.theory import Theory
 
 BEYOND = 1e150  # the largest absolute value of a setting
 LARGEST_INTEGER = np.iinfo(np.int64).max

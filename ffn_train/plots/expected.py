@@ -18,7 +18,7 @@ from ffn_train.plots.scales import fix_ticks, log_axis, tick_label
 from ffn_train.plots.sheet import note, sample, strip_below
 from ffn_train.plots.style import INK
 from ffn_train.runs import Run
-from ffn_train.runs.predictions import band
+from ffn_train.runs.theory import band
 from ffn_train.theory import Prediction
 
 _ASIDE = 0.08  # how far the band of a single block reaches to its sides, in blocks

@@ -17,7 +17,7 @@ from ffn_train.plots.scales import depth_axis, exponent_axis
 from ffn_train.plots.sheet import ROW, page, right_legends, sample
 from ffn_train.plots.sheet import note as third_line
 from ffn_train.plots.style import DOUBLE, INK, look
-from ffn_train.runs.predictions import log_band
+from ffn_train.runs.theory import log_band
 from ffn_train.theory import Prediction
 
 

@@ -7,9 +7,9 @@ import math
 from ffn_train.report.headline import headline
 from ffn_train.report.table import aligned
 from ffn_train.runs import Run
-from ffn_train.runs.predictions import COMPARED
 from ffn_train.runs.provenance import Provenance
 from ffn_train.runs.summary import Summary
+from ffn_train.runs.theory import COMPARED
 from ffn_train.tasks.scores import ALL
 
 LISTED = 4  # targets

@@ -29,7 +29,7 @@ AFTER = (
 
 
 def expectation(experiment: Experiment, notify: Notify) -> dict[str, Any]:
-    """Both modes' predictions for the initial parameters and the first batch; see runs.predictions.
+    """Both modes' predictions for the initial parameters and the first batch; see runs.theory.
 
     A mode without a prediction, also because of an exception, gives the reason. ``notify`` is told
     if it takes long.

@@ -4,7 +4,7 @@ config.json         every setting, resolved
 provenance.json     command, commit, versions, BLAS and threads, seed, parameters, times
 layout.json         the columns of the measures: parameter tensors and quantities
 data.json           columns, their coding and standardisation, the rows of each part
-theory.json         the theory's predictions for the first batch (see ffn_train.runs.predictions)
+theory.json         the theory's predictions for the first batch (see ffn_train.runs.theory)
 scalars.csv         one row per step
 measures.npy        one record per measured step; measures-N.npy: quantities measured every N steps
 weights.safetensors the final weights by name; weights-best.safetensors those of the best score

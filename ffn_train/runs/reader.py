@@ -17,13 +17,13 @@ from ffn_train.runs.files import RunError, damaged, read_json
 from ffn_train.runs.layout import read_layout
 from ffn_train.runs.measures import Measures, read_measures
 from ffn_train.runs.outputs import Outputs, read_outputs
-from ffn_train.runs.predictions import COMPARED, Ratio, Theory, parse, worst
 from ffn_train.runs.provenance import Provenance, read_provenance
 from ffn_train.runs.scalars import read_scalars
 from ffn_train.runs.score import ScoreDeclared
 from ffn_train.runs.seal import read_file
 from ffn_train.runs.status import written_status
 from ffn_train.runs.summary import Summary, read_summary
+from ffn_train.runs.theory import COMPARED, Ratio, Theory, parse, worst
 from ffn_train.train.instruments import USUAL
 
 

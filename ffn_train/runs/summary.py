@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ffn_train.runs import files, records
 from ffn_train.runs.finding import Finding
-from ffn_train.runs.predictions import Ratio
 from ffn_train.runs.score import ScoreResult
+from ffn_train.runs.theory import Ratio
 from ffn_train.train.divergence import Divergence
 
 

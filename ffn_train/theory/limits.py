@@ -1,7 +1,7 @@
 """The limits of a theory of wide layers: where it predicts nothing, and why.
 
 Each was found by simulation over seeds; ``experiments/theory_limits`` tests them on random
-configurations. A run's check against its measured step 0 is in ``runs.predictions``.
+configurations. A run's check against its measured step 0 is in ``runs.theory``.
 """
 
 from __future__ import annotations

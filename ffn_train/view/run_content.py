@@ -17,9 +17,9 @@ from ffn_train.report.text import rows
 from ffn_train.runs import Measures, Run
 from ffn_train.runs.measures import Series
 from ffn_train.runs.outcome import clipped, evaluated, outcome
-from ffn_train.runs.predictions import log_band
 from ffn_train.runs.scalars import logged
 from ffn_train.runs.status import ENDED, status
+from ffn_train.runs.theory import log_band
 from ffn_train.view.packing import Blocks
 from ffn_train.view.page import page
 

@@ -26,10 +26,10 @@ from ffn_train.plots.quantity import draw_quantity
 from ffn_train.plots.style import block_look, look, step_look
 from ffn_train.runs import Run, RunError, files
 from ffn_train.runs.finding import Finding
-from ffn_train.runs.predictions import Theory
 from ffn_train.runs.provenance import Leg, Provenance
 from ffn_train.runs.score import ScoreResult
 from ffn_train.runs.summary import Summary
+from ffn_train.runs.theory import Theory
 from tests.plots.made_up import ALL, constant, labels, make_run, outputs, spoilt_row
 
 CONFIG = {

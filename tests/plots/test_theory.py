@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgba
 
 from ffn_train.plots import figure, points, predicted
 from ffn_train.plots.style import INK, look
-from ffn_train.runs.predictions import Theory
+from ffn_train.runs.theory import Theory
 from tests.plots.made_up import (
     constant,
     curves,

@@ -25,7 +25,7 @@ from ffn_train.plots.predicted import figure as drawn
 from ffn_train.report import text as report
 from ffn_train.running import expectation
 from ffn_train.runs import Run, RunError, files, load_run
-from ffn_train.runs.predictions import Ratio, band
+from ffn_train.runs.theory import Ratio, band
 from ffn_train.theory import Prediction, batch
 from tests.support.choices import settings
 from tests.support.small_runs import NOTES, config, run_in

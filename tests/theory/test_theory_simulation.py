@@ -19,8 +19,9 @@ from ffn_train.config.registry import build
 from ffn_train.nn.losses.mse import MSE
 from ffn_train.nn.stack import Stack
 from ffn_train.running.experiment import build_experiment
-from ffn_train.runs import predictions
 from ffn_train.runs.layout import layout_of
+from ffn_train.runs.theory import Theory
+from ffn_train.runs.theory import worst as furthest
 from ffn_train.theory import Prediction, Unpredicted, predict, predict_anchored, recursion
 from ffn_train.theory.branch import Maps
 from ffn_train.theory.scaled import Scaled
@@ -314,8 +315,8 @@ def test_narrow_stacks_stay_within_the_band(variant: str) -> None:
     for model, inputs, _, anchor, (_, flow, norms) in measured(settings, 6):
         prediction = predict_anchored(model, init, inputs, anchor)
         assert isinstance(prediction, Prediction)
-        theory = predictions.Theory({"anchored": prediction}, {})
-        ratio = predictions.worst(theory, layout_of(model).tensors, flow, norms, 1e-300)
+        theory = Theory({"anchored": prediction}, {})
+        ratio = furthest(theory, layout_of(model).tensors, flow, norms, 1e-300)
         assert ratio is not None
         held.append(ratio.holds)
     assert sum(held) >= 5

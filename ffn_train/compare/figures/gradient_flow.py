@@ -22,7 +22,7 @@ from ffn_train.plots.expected import ratio_axis
 from ffn_train.plots.scales import limit, log_axis
 from ffn_train.plots.selection import evenly
 from ffn_train.plots.style import INK, MUTED
-from ffn_train.runs.predictions import band, log_band
+from ffn_train.runs.theory import band, log_band
 
 NAME = "gradient_flow"
 
