@@ -21,7 +21,7 @@ from ffn_train.nn.stack import Stack
 from ffn_train.running.experiment import build_experiment
 from ffn_train.runs.layout import layout_of
 from ffn_train.runs.theory import Theory
-from ffn_train.runs.theory import worst as furthest
+from ffn_train.runs.theory import worst as worst_of
 from ffn_train.theory import Prediction, Unpredicted, predict, predict_anchored, recursion
 from ffn_train.theory.branch import Maps
 from ffn_train.theory.scaled import Scaled
@@ -316,7 +316,7 @@ def test_narrow_stacks_stay_within_the_band(variant: str) -> None:
         prediction = predict_anchored(model, init, inputs, anchor)
         assert isinstance(prediction, Prediction)
         theory = Theory({"anchored": prediction}, {})
-        ratio = furthest(theory, layout_of(model).tensors, flow, norms, 1e-300)
+        ratio = worst_of(theory, layout_of(model).tensors, flow, norms, 1e-300)
         assert ratio is not None
         held.append(ratio.holds)
     assert sum(held) >= 5
