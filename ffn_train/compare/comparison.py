@@ -109,9 +109,8 @@ class Comparison:
     def worst(self, metric: Metric) -> float:
         """The badness at which an axis of this metric ends, for the same reason."""
         if "score" in metric.name:
-            return max(
-                (case.poor for case in self.cases if case.poor == case.poor), default=math.inf
-            )
+            known = [case.poor for case in self.cases if not math.isnan(case.poor)]
+            return max(known, default=math.inf)
         return self.ceiling if "loss" in metric.name else math.inf
 
     @property

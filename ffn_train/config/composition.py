@@ -117,9 +117,9 @@ def _compose(overrides: Sequence[str]) -> tuple[Config, Config, Config]:
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         # errors that Hydra does not wrap
         raise SettingError(f"{' '.join(hydra_overrides)}: {one_line(error)}") from None
-    for key in dotted({PRESET: resolved.get(PRESET, {})}):  # where Hydra puts it by default
+    if misplaced := [*dotted({PRESET: resolved.get(PRESET, {})})]:  # Hydra's default place
         first = "a preset begins with the line # @package _global_"
-        raise SettingError(f"{key} is not a setting; {first}")
+        raise SettingError(f"{misplaced[0]} is not a setting; {first}")
     for group in unused(resolved):
         for text in typed:
             if text.lstrip("+").startswith((f"{group}=", f"{group}.")):

@@ -109,6 +109,9 @@ def test_files_put_one_below_the_other_are_one_table(folder: Path) -> None:
     np.testing.assert_array_equal(read(lines(measured)).inputs, wanted.inputs)
     late = [*ROWS * 30, HEADER, *ROWS]  # below the lines that are examined
     np.testing.assert_array_equal(read(lines(late)).inputs, np.tile(wanted.inputs, (31, 1)))
+    # names that are written otherwise are told as cells
+    quoted = refusal(lines([*ROWS[:5], '"a","b","y"', *ROWS[5:]]))
+    assert "such as 'y' in row 6" in quoted
     # a row of words that occurs again is a row
     words = [f"{'uvw'[i % 3]},{'pqr'[i % 3]},{'yes' if i % 3 else 'no'}" for i in range(12)]
     assert len(read("\n".join(words), target=-1).inputs) == 12

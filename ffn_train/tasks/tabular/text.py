@@ -85,6 +85,7 @@ def text(
     again: list[int] = []
     if hints.version > 2 and _has_names_again(frame, dialect):
         again = [n for n, line in enumerate(decoded(body)) if line.strip() in dialect.head]
+    if again:
         parsed = partial(parsed, skiprows=again)
         frame = parsed()
         remarks += (f"{counted(len(again), 'line')} with the names again left out",)
